@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest';
+import { functions, ofType } from './template.ts';
+
+describe('what a deployment does with a delivery that fails', () => {
+  it.each(ofType('AWS::Events::Rule'))('%s keeps what it could not deliver', (_id, rule) => {
+    expect(rule.Properties.Targets).toEqual([
+      expect.objectContaining({ DeadLetterConfig: { Arn: { 'Fn::GetAtt': 'DeadLetters.Arn' } } }),
+    ]);
+  });
+
+  it.each(ofType('AWS::Lambda::EventInvokeConfig'))(
+    '%s keeps what failed after its retries',
+    (_id, config) => {
+      expect(config.Properties.DestinationConfig).toEqual({
+        OnFailure: { Destination: { 'Fn::GetAtt': 'DeadLetters.Arn' } },
+      });
+    },
+  );
+
+  it('leaves the mirror queue invisible for at least six times as long as its function may run', () => {
+    const timeout = functions.find(({ name }) => name === 'sync-vault-mirror')?.function.timeout;
+    const queue = ofType('AWS::SQS::Queue').find(([id]) => id === 'MirrorQueue')?.[1];
+    expect(queue?.Properties.VisibilityTimeout).toBeGreaterThanOrEqual(6 * (timeout ?? Number.NaN));
+  });
+
+  it('alarms on every queue of dead letters', () => {
+    const watched = ofType('AWS::CloudWatch::Alarm').map(([, alarm]) =>
+      JSON.stringify(alarm.Properties.Dimensions),
+    );
+    for (const [id] of ofType('AWS::SQS::Queue').filter(([name]) => name.endsWith('DeadLetters')))
+      expect(watched.some((dimensions) => dimensions.includes(`"${id}.QueueName"`))).toBe(true);
+  });
+
+  it('treats silence of the health check as an alarm', () => {
+    const alarm = ofType('AWS::CloudWatch::Alarm').find(
+      ([id]) => id === 'CheckBackendHealthStoppedAlarm',
+    )?.[1];
+    expect(alarm?.Properties.TreatMissingData).toBe('breaching');
+  });
+});
+
+describe('what a deployment keeps encrypted', () => {
+  const key = { Ref: 'SecretsKey' };
+  it.each([...ofType('AWS::SNS::Topic'), ...ofType('AWS::SQS::Queue')])(
+    '%s, with the key of Keyturn',
+    (_id, one) => {
+      expect(one.Properties.KmsMasterKeyId).toEqual(key);
+    },
+  );
+
+  it('rotates that key every year', () => {
+    expect(ofType('AWS::KMS::Key').map(([, one]) => one.Properties.EnableKeyRotation)).toEqual([true]);
+  });
+
+  it.each(functions)(
+    'no environment of $name holds a secret, only where to find one',
+    ({ function: { environment } }) => {
+      expect(Object.keys(environment).filter((key) => /PASSWORD|TOKEN$|API_KEY/.test(key))).toEqual([]);
+    },
+  );
+});

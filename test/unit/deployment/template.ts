@@ -1,0 +1,56 @@
+import { globSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { parse, type Tags } from 'yaml';
+import { z } from 'zod';
+import { root } from '../../../local/root.ts';
+
+/** CloudFormation's short forms (`!Ref X`) as the objects that they stand for. */
+const shortForms: Tags = ['Ref', 'Sub', 'GetAtt'].map((name) => ({
+  tag: `!${name}`,
+  resolve: (value: string) => ({ [name === 'Ref' ? name : `Fn::${name}`]: value }),
+}));
+
+const resource = z.looseObject({ Type: z.string(), Properties: z.record(z.string(), z.unknown()) });
+export type Resource = z.infer<typeof resource>;
+
+const resources = z.record(z.string(), resource);
+const functionFile = z.strictObject({
+  function: z.looseObject({
+    handler: z.string(),
+    role: z.string(),
+    timeout: z.number(),
+    environment: z.record(z.string(), z.unknown()),
+  }),
+  resources,
+});
+const sharedFile = z.looseObject({ Resources: resources });
+
+const read = (file: string): unknown => parse(readFileSync(file, 'utf8'), { customTags: shortForms });
+
+export const functions = globSync(join(root, 'functions/*/deploy.yml'))
+  .sort()
+  .map((file) => ({ name: basename(dirname(file)), ...functionFile.parse(read(file)) }));
+
+/** Every resource that a deployment makes, by its logical id. */
+export const allResources: Record<string, Resource> = Object.assign(
+  sharedFile.parse(read(join(root, 'shared/deployment/resources.yml'))).Resources,
+  ...functions.map((one) => one.resources),
+);
+
+export const ofType = (type: string): [string, Resource][] =>
+  Object.entries(allResources).filter(([, one]) => one.Type === type);
+
+const statement = z.looseObject({
+  Effect: z.enum(['Allow', 'Deny']),
+  Action: z.union([z.string(), z.array(z.string())]),
+  Resource: z.unknown(),
+});
+const policies = z.array(z.object({ PolicyDocument: z.object({ Statement: z.array(statement) }) }));
+
+/** What a role allows: each statement's actions, and its resource. */
+export function allowedBy(role: Resource): { actions: string[]; resource: unknown }[] {
+  return policies
+    .parse(role.Properties.Policies)
+    .flatMap((policy) => policy.PolicyDocument.Statement)
+    .map((one) => ({ actions: [one.Action].flat(), resource: one.Resource }));
+}
