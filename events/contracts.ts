@@ -1,0 +1,23 @@
+import type { z } from 'zod';
+import { cacheInvalidation } from './cache-invalidation/event.ts';
+import { credentialRevoked } from './credential-revoked/event.ts';
+import { graceEnded } from './grace-ended/event.ts';
+import { rotationFailed } from './rotation-failed/event.ts';
+import { rotationStarted } from './rotation-started/event.ts';
+import { secretAdopted } from './secret-adopted/event.ts';
+import { secretChanged } from './secret-changed/event.ts';
+import { secretLabelUpdated } from './secret-label-updated/event.ts';
+import { secretRotated } from './secret-rotated/event.ts';
+
+/** Each event's schema, by the name of its folder. */
+export const contracts: Readonly<Record<string, z.ZodType>> = {
+  'cache-invalidation': cacheInvalidation,
+  'credential-revoked': credentialRevoked.schema,
+  'grace-ended': graceEnded,
+  'rotation-failed': rotationFailed.schema,
+  'rotation-started': rotationStarted.schema,
+  'secret-adopted': secretAdopted.schema,
+  'secret-changed': secretChanged.schema,
+  'secret-label-updated': secretLabelUpdated,
+  'secret-rotated': secretRotated.schema,
+};

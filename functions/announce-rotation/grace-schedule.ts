@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto';
+import { ConflictException, CreateScheduleCommand, type SchedulerClient } from '@aws-sdk/client-scheduler';
+import type { GraceEnded } from '../../events/grace-ended/event.ts';
+
+export interface GraceSchedule {
+  readonly groupName: string;
+  readonly targetArn: string;
+  readonly roleArn: string;
+  readonly deadLetterArn: string;
+}
+
+/** The name is derived from what is scheduled, so that a repeat can't make a second one. At most 64 characters. */
+export function scheduleName({ secretArn, currentVersionId }: GraceEnded): string {
+  const version = /^[\w.-]{1,43}$/.test(currentVersionId) ? currentVersionId : digest(currentVersionId, 43);
+  return `${digest(secretArn, 20)}-${version}`;
+}
+
+/**
+ * Schedules the end of a grace period, once. A schedule of that name is the same schedule: a success. One that has run
+ * is deleted, so an event replayed later makes it again, and revoke-superseded repeats what it did.
+ */
+export async function scheduleGraceEnd(
+  client: SchedulerClient,
+  { groupName, targetArn, roleArn, deadLetterArn }: GraceSchedule,
+  input: GraceEnded,
+  now: Date,
+): Promise<'scheduled' | 'was scheduled'> {
+  try {
+    await client.send(
+      new CreateScheduleCommand({
+        Name: scheduleName(input),
+        GroupName: groupName,
+        ScheduleExpression: `at(${atSecond(input.graceEndsAt, now)})`,
+        ScheduleExpressionTimezone: 'UTC',
+        FlexibleTimeWindow: { Mode: 'OFF' },
+        ActionAfterCompletion: 'DELETE',
+        Target: {
+          Arn: targetArn,
+          RoleArn: roleArn,
+          Input: JSON.stringify(input),
+          RetryPolicy: { MaximumEventAgeInSeconds: 86_400, MaximumRetryAttempts: 185 },
+          DeadLetterConfig: { Arn: deadLetterArn },
+        },
+      }),
+    );
+    return 'scheduled';
+  } catch (error) {
+    if (error instanceof ConflictException) return 'was scheduled';
+    throw error;
+  }
+}
+
+/** Whole seconds, rounded up: grace is never cut short. A time that has passed is moved just ahead, lest it never come. */
+function atSecond(graceEndsAt: string, now: Date): string {
+  const ms = Math.max(Date.parse(graceEndsAt), now.getTime() + 5_000);
+  return new Date(Math.ceil(ms / 1_000) * 1_000).toISOString().slice(0, 'yyyy-mm-ddThh:mm:ss'.length);
+}
+
+function digest(text: string, characters: number): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, characters);
+}

@@ -1,0 +1,26 @@
+import { Logger } from '@aws-lambda-powertools/logger';
+import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { SNSClient } from '@aws-sdk/client-sns';
+import middy from '@middy/core';
+import { z } from 'zod';
+import { parsed } from '../../events/contract.ts';
+import { invalidateCaches } from './invalidate-caches.ts';
+
+const environment = parsed(
+  'The environment of invalidate-caches',
+  z.object({ INVALIDATION_TOPIC_ARN: z.string().min(1) }),
+  process.env,
+);
+const log = new Logger();
+const client = { customUserAgent: [['keyturn', 'invalidate-caches']] as [string, string][] };
+const dependencies = {
+  secretsManager: new SecretsManagerClient(client),
+  sns: new SNSClient(client),
+  topicArn: environment.INVALIDATION_TOPIC_ARN,
+  log,
+};
+
+export const handler = middy<unknown, void>()
+  .use(injectLambdaContext(log))
+  .handler((event) => invalidateCaches(event, dependencies));

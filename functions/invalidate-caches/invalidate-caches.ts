@@ -1,0 +1,63 @@
+import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { PublishCommand, type SNSClient } from '@aws-sdk/client-sns';
+import { type CacheInvalidation, cacheInvalidation } from '../../events/cache-invalidation/event.ts';
+import { parsed } from '../../events/contract.ts';
+import { secretLabelUpdated } from '../../events/secret-label-updated/event.ts';
+import { moveOf } from '../../shared/labels/moved.ts';
+import { agentIdOf, graceMsOf, SecretTagError, type Tags } from '../../shared/labels/tags.ts';
+
+export interface InvalidateCachesDependencies {
+  readonly secretsManager: SecretsManagerClient;
+  readonly sns: SNSClient;
+  readonly topicArn: string;
+  readonly log: { debug(message: string, fields: Record<string, string>): void };
+}
+
+/**
+ * Tells a secret's agent that AWSCURRENT moved. A repeat publishes again, which is harmless: the version floor of an agent
+ * moves up only.
+ */
+export async function invalidateCaches(
+  input: unknown,
+  dependencies: InvalidateCachesDependencies,
+): Promise<void> {
+  const { secretsManager, sns, topicArn, log } = dependencies;
+  const event = parsed('Secret Label Updated', secretLabelUpdated, input);
+  const { labelUpdated: label, versionId } = event.detail;
+  const move = await moveOf(secretsManager, { secretArn: event.resources[0], label, versionId });
+  if (move.outcome === 'ignored') {
+    log.debug('Nothing to invalidate', { reason: move.reason, secretArn: event.resources[0], versionId });
+    return;
+  }
+  const { secret, change } = move;
+  const agentId = agentIdOf(secret.tags);
+  const movedAt = new Date(event.time);
+  const supersedes = change.kind === 'rotated' && change.supersededVersionId !== undefined;
+  const message: CacheInvalidation = parsed('cache invalidation', cacheInvalidation, {
+    schemaVersion: 1,
+    agentId,
+    secret: secret.name,
+    secretArn: secret.arn,
+    versionId: change.currentVersionId,
+    versionCreatedAt: change.currentCreatedAt.toISOString(),
+    movedAt: movedAt.toISOString(),
+    ...(supersedes && graceEnd(movedAt, secret.tags)),
+  });
+  await sns.send(
+    new PublishCommand({
+      TopicArn: topicArn,
+      Message: JSON.stringify(message),
+      MessageAttributes: { agentId: { DataType: 'String', StringValue: agentId } },
+    }),
+  );
+}
+
+/** A grace that can't be read must not keep the agent uninformed. announce-rotation reports it, and fails. */
+function graceEnd(movedAt: Date, tags: Tags): { graceEndsAt?: string } {
+  try {
+    return { graceEndsAt: new Date(movedAt.getTime() + graceMsOf(tags)).toISOString() };
+  } catch (error) {
+    if (error instanceof SecretTagError) return {};
+    throw error;
+  }
+}
