@@ -1,0 +1,179 @@
+import nodeVault from 'node-vault';
+import { z } from 'zod';
+import {
+  CasMismatchError,
+  VaultDeniedError,
+  VaultResponseError,
+  VaultSealedError,
+  VaultStandbyError,
+  VaultUnreachableError,
+} from './errors.ts';
+
+/** Gives what to send to which login path: AppRole by default, AWS IAM or another where the caller has one. */
+export type VaultLogin = () => Promise<{
+  readonly path: string;
+  readonly body: Readonly<Record<string, unknown>>;
+}>;
+
+export const appRoleLogin =
+  (credentials: () => Promise<{ roleId: string; secretId: string }>, mount = 'approle'): VaultLogin =>
+  async () => {
+    const { roleId, secretId } = await credentials();
+    return { path: `auth/${mount}/login`, body: { role_id: roleId, secret_id: secretId } };
+  };
+
+/** AWS IAM login: `sign` gives a signed sts:GetCallerIdentity request, in the fields that Vault's aws auth takes. */
+export const awsIamLogin =
+  (sign: () => Promise<Readonly<Record<string, string>>>, role: string, mount = 'aws'): VaultLogin =>
+  async () => ({ path: `auth/${mount}/login`, body: { ...(await sign()), role } });
+
+export interface KeyMetadata {
+  /** 0: metadata without data. */
+  readonly currentVersion: number;
+  readonly custom: Readonly<Record<string, string>>;
+}
+
+export interface Vault {
+  readData(path: string): Promise<{ data: Record<string, unknown>; version: number } | undefined>;
+  /** Writes where `cas` still is the key's version; 0: where it has none. Gives the new version. */
+  writeData(path: string, data: Readonly<Record<string, unknown>>, cas: number): Promise<number>;
+  readMetadata(path: string): Promise<KeyMetadata | undefined>;
+  writeCustomMetadata(path: string, custom: Readonly<Record<string, string>>): Promise<void>;
+  lookupToken(): Promise<{ renewable: boolean; ttlSeconds: number }>;
+}
+
+const answers = {
+  login: z.object({ auth: z.object({ client_token: z.string() }) }),
+  data: z.object({
+    data: z.object({
+      data: z.record(z.string(), z.unknown()),
+      metadata: z.object({ version: z.number() }),
+    }),
+  }),
+  written: z.object({ data: z.object({ version: z.number() }) }),
+  metadata: z.object({
+    data: z.object({
+      current_version: z.number(),
+      custom_metadata: z.record(z.string(), z.string()).nullish(),
+    }),
+  }),
+  token: z.object({ data: z.object({ renewable: z.boolean(), ttl: z.number() }) }),
+};
+
+/**
+ * The one place that touches node-vault. Its errors carry the token and the body, so none leaves, not even as a cause.
+ *
+ * @example
+ * const vault = connectVault({ address, mount: 'secret', login: appRoleLogin(readLogin) });
+ * await vault.readData('agents/a1/credentials');
+ */
+export function connectVault(options: {
+  address: string;
+  mount: string;
+  login: VaultLogin;
+  timeoutMs?: number;
+}): Vault {
+  const { mount, login, timeoutMs = 5_000 } = options;
+  const client = nodeVault({ endpoint: options.address, requestOptions: { timeout: timeoutMs } });
+  // Without this it falls back on VAULT_TOKEN, or a token file's.
+  client.token = '';
+  let loggedIn: Promise<void> | undefined;
+
+  const logIn = async () => {
+    const { path, body } = await login();
+    const answer = await translated(() => client.write(path, body));
+    client.token = parsed(answers.login, answer).auth.client_token;
+  };
+  const call = async (request: () => Promise<unknown>): Promise<unknown> => {
+    loggedIn ??= logIn();
+    try {
+      await loggedIn;
+      return await translated(request);
+    } catch (error) {
+      loggedIn = undefined;
+      throw error;
+    }
+  };
+  /** A token that expired is refused like one without rights, so a refusal is worth one fresh login. */
+  const request = async (make: () => Promise<unknown>): Promise<unknown> => {
+    const wasLoggedIn = loggedIn !== undefined;
+    try {
+      return await call(make);
+    } catch (error) {
+      if (wasLoggedIn && error instanceof VaultDeniedError) return call(make);
+      throw error;
+    }
+  };
+  const at = (kind: 'data' | 'metadata', path: string) =>
+    `${mount}/${kind}/${path.split('/').map(encodeURIComponent).join('/')}`;
+
+  return {
+    async readData(path) {
+      const answer = await request(() => client.read(at('data', path)));
+      if (answer === undefined) return undefined;
+      const { data } = parsed(answers.data, answer);
+      return { data: data.data, version: data.metadata.version };
+    },
+    async writeData(path, data, cas) {
+      const answer = await request(() => client.write(at('data', path), { data, options: { cas } }));
+      return parsed(answers.written, answer).data.version;
+    },
+    async readMetadata(path) {
+      const answer = await request(() => client.read(at('metadata', path)));
+      if (answer === undefined) return undefined;
+      const { data } = parsed(answers.metadata, answer);
+      return { currentVersion: data.current_version, custom: data.custom_metadata ?? {} };
+    },
+    async writeCustomMetadata(path, custom) {
+      await request(() => client.write(at('metadata', path), { custom_metadata: custom }));
+    },
+    async lookupToken() {
+      const { data } = parsed(answers.token, await request(() => client.read('auth/token/lookup-self')));
+      return { renewable: data.renewable, ttlSeconds: data.ttl };
+    },
+  };
+}
+
+/** Zod's own error may hold what it was given; ours does not. */
+function parsed<T>(schema: z.ZodType<T>, answer: unknown): T {
+  const result = schema.safeParse(answer);
+  if (!result.success) throw new VaultResponseError('Vault answered in an unknown shape');
+  return result.data;
+}
+
+const failure = z.object({
+  response: z.object({
+    statusCode: z.number(),
+    body: z
+      .object({ errors: z.array(z.string()).optional() })
+      .nullish()
+      .catch(undefined),
+  }),
+});
+
+/** Undefined where Vault says 404. Errors are rethrown outside the catch, so that nothing of node-vault's hangs on them. */
+async function translated(request: () => Promise<unknown>): Promise<unknown> {
+  const outcome = await request().then(
+    (value) => ({ value }),
+    (error: unknown) => ({ error: translation(error) }),
+  );
+  if ('value' in outcome) return outcome.value;
+  if (outcome.error) throw outcome.error;
+  return undefined;
+}
+
+function translation(error: unknown): Error | undefined {
+  const known = failure.safeParse(error);
+  if (!known.success) return new VaultUnreachableError('Vault did not answer');
+  const { statusCode, body } = known.data.response;
+  const says = (words: string) => body?.errors?.some((text) => text.includes(words)) ?? false;
+  if (statusCode === 404) return undefined;
+  if (statusCode === 403) return new VaultDeniedError('Vault refused the request');
+  if (statusCode === 400 && says('check-and-set')) return new CasMismatchError('The key changed meanwhile');
+  if (statusCode === 503 && says('sealed')) return new VaultSealedError('Vault is sealed');
+  if (statusCode === 429 || statusCode === 472 || statusCode === 473 || says('standby')) {
+    return new VaultStandbyError('A standby node answered');
+  }
+  if (statusCode >= 500) return new VaultUnreachableError(`Vault answered ${statusCode}`);
+  return new VaultResponseError(`Vault answered ${statusCode}`);
+}

@@ -1,0 +1,25 @@
+import { GetSecretValueCommand, type SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { z } from 'zod';
+import { VaultDeniedError } from './errors.ts';
+
+const login = z.object({ role_id: z.string().min(1), secret_id: z.string().min(1) });
+
+/** Reads the AppRole from a secret `{"role_id": "...", "secret_id": "..."}`. */
+export async function readAppRole(
+  client: SecretsManagerClient,
+  secretId: string,
+): Promise<{ roleId: string; secretId: string }> {
+  const { SecretString = '' } = await client.send(new GetSecretValueCommand({ SecretId: secretId }));
+  const parsed = login.safeParse(attempt(SecretString));
+  if (!parsed.success) throw new VaultDeniedError('The Vault login secret needs role_id and secret_id');
+  return { roleId: parsed.data.role_id, secretId: parsed.data.secret_id };
+}
+
+/** JSON.parse quotes its input in its message, so its error is dropped. */
+function attempt(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
