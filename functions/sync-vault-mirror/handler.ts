@@ -2,7 +2,7 @@ import { BatchProcessor, EventType, processPartialResponse } from '@aws-lambda-p
 import { Logger } from '@aws-lambda-powertools/logger';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import middy from '@middy/core';
-import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
+import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 import { z } from 'zod';
 import { appRoleLogin, connectVault } from '../../shared/vault/client.ts';
 import { readAppRole } from '../../shared/vault/login-secret.ts';
@@ -25,8 +25,13 @@ const vault = connectVault({
 const processor = new BatchProcessor(EventType.SQS);
 
 export const handler = middy<SQSEvent, SQSBatchResponse, Error, Context>().handler((event, context) =>
-  processPartialResponse(event, (record) => syncRecord(record, { secretsManager, vault, log }), processor, {
-    context,
-    throwOnFullBatchFailure: false,
-  }),
+  processPartialResponse(
+    event,
+    (record: SQSRecord) => syncRecord(record, { secretsManager, vault, log }),
+    processor,
+    {
+      context,
+      throwOnFullBatchFailure: false,
+    },
+  ),
 );

@@ -1,0 +1,58 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { recordProbe } from '../../../functions/check-backend-health/record-probe.ts';
+import { type Health, probed, unprobed } from '../../../shared/health/episode.ts';
+import type { HealthRecord, HealthState } from '../../../shared/state/health-state.ts';
+
+test('sends exactly one alert when an episode opens and one when it ends', () => {
+  fc.assert(
+    fc.property(fc.array(fc.boolean(), { maxLength: 60 }), (probes) => {
+      let health: Health = unprobed;
+      let open = false;
+      probes.forEach((ok, minute) => {
+        const last = probes.slice(Math.max(0, minute - 2), minute + 1);
+        const failures = last.filter((good) => !good).length;
+        const expected = !open && failures >= 2 ? 'opened' : open && failures === 0 ? 'recovered' : undefined;
+        const step = probed(health, { ok, at: String(minute) });
+        expect(step.alert?.kind).toBe(expected);
+        if (expected) open = expected === 'opened';
+        expect(step.health.state === 'unhealthy').toBe(open);
+        health = step.health;
+      });
+    }),
+  );
+});
+
+function inMemory(): HealthState {
+  let stored: HealthRecord | undefined;
+  return {
+    read: async () => stored,
+    write: async (_, next) => {
+      if (stored && stored.revision !== next.revision) return false;
+      stored = { ...next, revision: next.revision + 1 };
+      return true;
+    },
+  };
+}
+
+test('alerts once under concurrent and repeated runs, and on a later run after a crash before SNS', async () => {
+  const state = inMemory();
+  const sent: string[] = [];
+  let crash = true;
+  const run = (minute: number) =>
+    recordProbe('vault', false, `run-${minute}`, {
+      state,
+      now: () => new Date(minute * 60_000),
+      send: async (_, { kind }) => {
+        if (crash) throw new Error('killed');
+        sent.push(kind);
+      },
+    });
+  await run(1);
+  await expect(run(2)).rejects.toThrow('killed');
+  crash = false;
+  await Promise.all([run(3), run(3)]);
+  await run(3);
+  await run(4);
+  expect(sent).toEqual(['opened']);
+});
