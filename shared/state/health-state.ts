@@ -7,7 +7,7 @@ const record = z.object({
   lastRunId: z.string(),
   health: z.object({
     state: z.enum(['healthy', 'degraded', 'unhealthy']),
-    recent: z.array(z.object({ ok: z.boolean(), at: z.string() })),
+    recent: z.array(z.object({ ok: z.boolean(), at: z.string() })).readonly(),
     since: z.string().exactOptional(),
   }),
   /** Alerts that SNS has not confirmed. */
