@@ -11,10 +11,10 @@ export class SecretTagError extends Error {
 export type Tags = Readonly<Record<string, string>>;
 
 /** Whether a secret is one of the platform's. Any other is none of our business. */
-export const isManaged = (tags: Tags): boolean => tags['managed_by'] === 'agent-platform';
+export const isManaged = (tags: Tags): boolean => tags.managed_by === 'agent-platform';
 
 export function agentIdOf(tags: Tags): string {
-  const id = tags['agent_id'];
+  const id = tags.agent_id;
   if (!id) throw new SecretTagError('agent_id', "the agent's id");
   return id;
 }
