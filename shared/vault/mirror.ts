@@ -54,14 +54,14 @@ export async function syncMirror(
   const secret = await secretsManager.send(new DescribeSecretCommand({ SecretId: secretId }));
   const tags = Object.fromEntries((secret.Tags ?? []).map(({ Key, Value }) => [Key, Value]));
   const tag = tags['keyturn:mirror'];
-  if (tag === undefined || tags['managed_by'] !== 'agent-platform') return 'not-mirrored';
-  const path = mirrorPath(tag, tags['agent_id'] ?? '');
+  if (tag === undefined || tags.managed_by !== 'agent-platform') return 'not-mirrored';
+  const path = mirrorPath(tag, tags.agent_id ?? '');
   const owner = secret.ARN ?? secretId;
 
   const key = await vault.readMetadata(path);
   const custom = key?.custom ?? {};
-  const claimedBy = custom['keyturn_secret'];
-  const stampedId = custom['keyturn_version_id'];
+  const claimedBy = custom.keyturn_secret;
+  const stampedId = custom.keyturn_version_id;
   if (key && claimedBy !== owner) {
     throw new MirrorTakenError('The mirror path holds a key that this secret did not write');
   }
@@ -71,10 +71,10 @@ export async function syncMirror(
   );
   const { VersionId: versionId, CreatedDate: createdAt } = current;
   if (!versionId || !createdAt) throw new StaleReadError('Secrets Manager gave no current version');
-  const stampMatchesData = custom['keyturn_kv_version'] === String(key?.currentVersion);
+  const stampMatchesData = custom.keyturn_kv_version === String(key?.currentVersion);
   if (stampedId === versionId && stampMatchesData) return 'unchanged';
 
-  const stampedAt = Date.parse(custom['keyturn_version_created_at'] ?? '');
+  const stampedAt = Date.parse(custom.keyturn_version_created_at ?? '');
   if (stampedId && stampedId !== versionId && stampedAt >= createdAt.getTime()) {
     const rolledBack =
       (secret.VersionIdsToStages?.[versionId] ?? []).includes('AWSCURRENT') &&

@@ -98,7 +98,7 @@ describe('the mirror', () => {
       ...vault,
       writeData: after === 'claim' ? () => Promise.reject(new Error('killed')) : vault.writeData,
       writeCustomMetadata: async (path, custom) => {
-        if (custom['keyturn_version_id']) throw new Error('killed');
+        if (custom.keyturn_version_id) throw new Error('killed');
         await vault.writeCustomMetadata(path, custom);
       },
     };
