@@ -1,0 +1,35 @@
+/**
+ * The source gave no answer worth the name: no connection, a time-out, throttling or a fault of its own. Trying again
+ * later may help. Carries neither the request nor a value.
+ */
+export class SourceUnreachableError extends Error {
+  override readonly name = 'SourceUnreachableError';
+}
+
+/** There is no such secret, or no such version of it; one that is scheduled for deletion counts as gone. */
+export class SecretNotFoundError extends Error {
+  override readonly name = 'SecretNotFoundError';
+}
+
+/** This agent may not read the secret, or may not use the key that encrypts it. */
+export class SecretDeniedError extends Error {
+  override readonly name = 'SecretDeniedError';
+}
+
+/** The secret's value is not what the agent can use: no JSON object, or a field that is needed is missing or wrong. */
+export class SecretMalformedError extends Error {
+  override readonly name = 'SecretMalformedError';
+}
+
+/**
+ * The source is out of reach and nothing held may be served in its place: it is older than the hard bound, or older than
+ * the version that a notice named. Its cause says why the source was not read.
+ */
+export class SecretUnavailableError extends Error {
+  override readonly name = 'SecretUnavailableError';
+}
+
+/** The agent, cache or pool was closed before the call. */
+export class AgentClosedError extends Error {
+  override readonly name = 'AgentClosedError';
+}

@@ -1,0 +1,92 @@
+import {
+  DecryptionFailure,
+  GetSecretValueCommand,
+  type GetSecretValueCommandOutput,
+  InvalidRequestException,
+  ResourceNotFoundException,
+  SecretsManagerClient,
+  type SecretsManagerClientConfig,
+  SecretsManagerServiceException,
+} from '@aws-sdk/client-secrets-manager';
+import { SecretValue } from '../shared/credential/secret-value.ts';
+import {
+  SecretDeniedError,
+  SecretMalformedError,
+  SecretNotFoundError,
+  SourceUnreachableError,
+} from './errors.ts';
+import { fieldsOf, type SecretSource, type SecretVersion } from './secret-version.ts';
+
+/** A Secrets Manager client that says in CloudTrail that it is an agent's. */
+export function agentSecretsManager(config: SecretsManagerClientConfig = {}): SecretsManagerClient {
+  return new SecretsManagerClient({ customUserAgent: 'keyturn/agent', ...config });
+}
+
+/**
+ * Reads secrets from AWS Secrets Manager with GetSecretValue.
+ *
+ * @example
+ * const cache = new SecretCache(secretsManagerSource());
+ */
+export function secretsManagerSource(client: SecretsManagerClient = agentSecretsManager()): SecretSource {
+  return {
+    async fetch(secretId, { versionId } = {}) {
+      try {
+        const answer = await client.send(
+          new GetSecretValueCommand({ SecretId: secretId, ...(versionId && { VersionId: versionId }) }),
+        );
+        return versionOf(secretId, answer);
+      } catch (error) {
+        throw classified(secretId, error);
+      }
+    },
+  };
+}
+
+function versionOf(secretId: string, answer: GetSecretValueCommandOutput): SecretVersion {
+  const { VersionId, CreatedDate, VersionStages = [], SecretString } = answer;
+  if (!VersionId || !CreatedDate) {
+    throw new SourceUnreachableError(`The answer for ${secretId} names no version`);
+  }
+  if (SecretString === undefined) throw new SecretMalformedError(`${secretId} holds binary, not JSON`);
+  return Object.freeze({
+    versionId: VersionId,
+    createdAt: CreatedDate.getTime(),
+    stages: Object.freeze([...VersionStages]),
+    fields: fieldsOf(SecretString),
+    value: SecretValue.of(SecretString),
+  });
+}
+
+/** The caller's fault by their status, and yet they pass: too many calls, or a session that is just being renewed. */
+const PASSING = new Set([
+  'ThrottlingException',
+  'Throttling',
+  'TooManyRequestsException',
+  'ExpiredTokenException',
+  'RequestExpired',
+]);
+const DENIED = new Set(['AccessDeniedException', 'UnrecognizedClientException', 'InvalidSignatureException']);
+
+/**
+ * What the caller can do about a failure. The SDK's errors hold the request and the response, so none becomes a cause:
+ * their name says enough. A failure to find credentials, and anything that never got an answer, may pass by itself.
+ */
+function classified(secretId: string, error: unknown): Error {
+  if (error instanceof SecretMalformedError) return new SecretMalformedError(`${secretId}: ${error.message}`);
+  if (error instanceof SourceUnreachableError) return error;
+  if (error instanceof ResourceNotFoundException)
+    return new SecretNotFoundError(`${secretId} does not exist`);
+  // GetSecretValue makes no other invalid request than to read what is marked for deletion.
+  if (error instanceof InvalidRequestException)
+    return new SecretNotFoundError(`${secretId} is being deleted`);
+  if (error instanceof DecryptionFailure) return new SecretDeniedError(`${secretId} can't be decrypted`);
+  const name = error instanceof Error ? error.name : 'an unknown failure';
+  if (error instanceof SecretsManagerServiceException && error.$fault === 'client') {
+    if (DENIED.has(name)) return new SecretDeniedError(`${secretId}: ${name}`);
+    if (!PASSING.has(name) && (error.$metadata.httpStatusCode ?? 0) === 403) {
+      return new SecretDeniedError(`${secretId}: ${name}`);
+    }
+  }
+  return new SourceUnreachableError(`${secretId} could not be read: ${name}`);
+}
