@@ -1,0 +1,112 @@
+import {
+  AdminPrivilegeError,
+  AlternateTakenError,
+  ConfusedDeputyError,
+  TargetFailedError,
+} from '../errors.ts';
+import { type Connection, connected, inTransaction } from './connection.ts';
+import { type PostgresLogin, sameServer } from './credential.ts';
+import { groupOf } from './names.ts';
+import { identifier, isMember, literal, lockGroup, markRole, roleOf } from './roles.ts';
+import { scramVerifier } from './scram.ts';
+
+/**
+ * Makes the twin of the current login, or gives the twin a new password: one transaction by the admin, so that there is never
+ * a twin without its grants. A repeat sets the same password and the same grants again.
+ */
+export async function applyDualUser(
+  pending: PostgresLogin,
+  current: PostgresLogin,
+  admin: PostgresLogin,
+  versionId: string,
+): Promise<void> {
+  await proveOwnership(current, admin);
+  await connected(admin, (connection) =>
+    withAdminRights(() =>
+      inTransaction(connection, async () => {
+        const group = groupOf(current.username);
+        await lockGroup(connection, group);
+        await proveGroup(connection, current.username, group);
+        await setTwin(connection, pending, group);
+        await keepConnectRight(connection, current, group);
+        await markRole(connection, pending.username, versionId);
+      }),
+    ),
+  );
+}
+
+/**
+ * Whoever may write an agent's secret could name somebody else's login in it, and the admin's power would do the rest. So the
+ * current login must work, on the admin's own server: the same one, or the one that the agent's server is a replica of.
+ */
+async function proveOwnership(current: PostgresLogin, admin: PostgresLogin): Promise<void> {
+  const { replica, system } = await connected(current, identityOf);
+  if (sameServer(current, admin)) return;
+  const primary = await connected({ ...current, host: admin.host, port: admin.port }, identityOf);
+  if (!replica || system !== primary.system) {
+    throw new ConfusedDeputyError("masterarn: the admin secret is of another server than the agent's");
+  }
+}
+
+async function identityOf(connection: Connection): Promise<{ replica: boolean; system: unknown }> {
+  const [row] = await connection.query(
+    'SELECT pg_is_in_recovery() AS replica, system_identifier::text AS system FROM pg_control_system()',
+  );
+  return { replica: row?.replica === true, system: row?.system };
+}
+
+/** A name that only looks like one of a pair (`sales_a`) must not lead to a role that isn't the agent's. */
+async function proveGroup(connection: Connection, username: string, group: string): Promise<void> {
+  if (username !== group && !(await isMember(connection, username, group))) {
+    throw new AlternateTakenError(
+      `The login ${username} isn't a member of the role ${group}, which its name says it is`,
+    );
+  }
+}
+
+async function setTwin(connection: Connection, twin: PostgresLogin, group: string): Promise<void> {
+  const name = identifier(twin.username);
+  const login = `LOGIN INHERIT PASSWORD ${literal(scramVerifier(twin.password))}`;
+  const role = await roleOf(connection, twin.username);
+  if (!role) {
+    await connection.query(`CREATE ROLE ${name} ${login}`);
+  } else if (role.madeByKeyturn || (await isMember(connection, twin.username, group))) {
+    await connection.query(`ALTER ROLE ${name} ${login}`);
+  } else {
+    throw new AlternateTakenError(`The role ${twin.username} exists, and isn't a member of ${group}`);
+  }
+  await connection.query(`GRANT ${identifier(group)} TO ${name} WITH INHERIT TRUE, SET TRUE`);
+  // What either twin creates belongs to the group, so that the other can alter and drop it.
+  await connection.query(`ALTER ROLE ${name} SET role = ${literal(group)}`);
+}
+
+/** CONNECT is asked of the login itself. Where PUBLIC lost it, a grant to one twin alone would keep the other out. */
+async function keepConnectRight(
+  connection: Connection,
+  { dbname, username }: PostgresLogin,
+  group: string,
+): Promise<void> {
+  const [row] = await connection.query(
+    `SELECT has_database_privilege($1::name, $3::text, 'CONNECT') AND NOT has_database_privilege($2::name, $3::text, 'CONNECT')
+       AS lost`,
+    [username, group, dbname],
+  );
+  if (row?.lost === true) {
+    await connection.query(`GRANT CONNECT ON DATABASE ${identifier(dbname)} TO ${identifier(group)}`);
+  }
+}
+
+const insufficientPrivilege = '42501';
+
+async function withAdminRights<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof TargetFailedError && error.code === insufficientPrivilege) {
+      throw new AdminPrivilegeError(
+        'The admin login needs CREATEROLE, and ADMIN OPTION on the group and its two logins',
+      );
+    }
+    throw error;
+  }
+}

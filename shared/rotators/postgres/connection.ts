@@ -1,0 +1,100 @@
+import pg from 'pg';
+import { CredentialRefusedError, TargetFailedError, TargetUnreachableError } from '../errors.ts';
+import type { PostgresLogin } from './credential.ts';
+
+/** AWS's own templates wait as long. */
+const connectTimeoutMs = 5_000;
+/** A rotation waits for no lock longer than this; the whole function has 30 s. */
+const statementTimeoutMs = 8_000;
+
+export interface Connection {
+  /** The rows of one statement. */
+  query(sql: string, values?: readonly unknown[]): Promise<readonly Record<string, unknown>[]>;
+}
+
+/**
+ * Logs in, does `work` and always closes. pg's errors carry the statement, so none leaves: what leaves has a class, a sentence
+ * and an SQLSTATE.
+ *
+ * @throws TargetUnreachableError, CredentialRefusedError, TargetFailedError, and whatever `work` throws of its own.
+ */
+export async function connected<T>(
+  login: PostgresLogin,
+  work: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  const { host, port, dbname, username, password, tls } = login;
+  const client = new pg.Client({
+    host,
+    port,
+    database: dbname,
+    user: username,
+    password: password.reveal(),
+    ssl: tls && { rejectUnauthorized: true },
+    connectionTimeoutMillis: connectTimeoutMs,
+    statement_timeout: statementTimeoutMs,
+    query_timeout: statementTimeoutMs + 1_000,
+    application_name: 'keyturn',
+  });
+  // A connection that breaks later is told of by its queries; unheard, the event would end the process.
+  client.on('error', () => undefined);
+  try {
+    await translated(() => client.connect(), connecting);
+    return await work({
+      query: (sql, values) =>
+        translated(
+          async () => (await client.query<Record<string, unknown>>(sql, [...(values ?? [])])).rows,
+          asking,
+        ),
+    });
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** Does `work` as one transaction: all of it, or nothing. */
+export async function inTransaction<T>(connection: Connection, work: () => Promise<T>): Promise<T> {
+  await connection.query('BEGIN');
+  try {
+    const result = await work();
+    await connection.query('COMMIT');
+    return result;
+  } catch (error) {
+    // The connection may be gone, and the transaction with it; the first error is the one to tell of.
+    await connection.query('ROLLBACK').catch(() => undefined);
+    throw error;
+  }
+}
+
+async function translated<T>(call: () => Promise<T>, translate: (code: string) => Error): Promise<T> {
+  const outcome = await call().then(
+    (value) => ({ value }),
+    (error: unknown) => ({ error: translate(codeOf(error)) }),
+  );
+  if ('error' in outcome) throw outcome.error;
+  return outcome.value;
+}
+
+/** SQLSTATE, or the code of a system call or of TLS. */
+function codeOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' && /^[A-Z0-9_]{1,64}$/.test(code) ? code : 'no code';
+}
+
+const refusedLogin = new Set(['28000', '28P01']);
+
+function connecting(code: string): Error {
+  if (refusedLogin.has(code)) return new CredentialRefusedError('PostgreSQL refuses the login');
+  if (code === '42501')
+    return new CredentialRefusedError('PostgreSQL does not let the login into the database');
+  if (code === '3D000') return new TargetFailedError('PostgreSQL has no such database', code);
+  return new TargetUnreachableError(
+    `PostgreSQL can't be reached, or its certificate isn't trusted (${code})`,
+  );
+}
+
+function asking(code: string): Error {
+  const gone = code === 'no code' || code.startsWith('08') || code.startsWith('57P') || code.startsWith('E');
+  return gone
+    ? new TargetUnreachableError(`The connection to PostgreSQL broke (${code})`)
+    : new TargetFailedError('PostgreSQL refused a statement', code);
+}

@@ -1,0 +1,64 @@
+import { z } from 'zod';
+import { InvalidSecretError } from '../../credential/errors.ts';
+import type { SecretJson } from '../../credential/secret-json.ts';
+import { SecretValue } from '../../credential/secret-value.ts';
+
+/** A login of a PostgreSQL server, in AWS's documented shape of a database secret. */
+export interface PostgresLogin {
+  readonly host: string;
+  readonly port: number;
+  readonly dbname: string;
+  readonly username: string;
+  readonly password: SecretValue;
+  /** False only where the secret says so in words: plaintext is never fallen back on. */
+  readonly tls: boolean;
+}
+
+export const postgresEngines = ['postgres', 'aurora-postgresql'] as const;
+
+/** PostgreSQL cuts off what is longer, silently (NAMEDATALEN - 1). */
+const longestName = 63;
+
+const name = z
+  .string()
+  .min(1)
+  .refine((text) => !text.includes('\0') && Buffer.byteLength(text) <= longestName);
+const flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')]);
+const shape = z.object({
+  engine: z.enum(postgresEngines),
+  host: z.string().min(1),
+  port: z.coerce.number().int().min(1).max(65_535).default(5_432),
+  dbname: name.default('postgres'),
+  username: name,
+  password: z
+    .string()
+    .min(1)
+    .transform((text) => SecretValue.of(text)),
+  ssl: flag.default(true),
+});
+
+const expected: Readonly<Record<string, string>> = {
+  engine: postgresEngines.join(' or '),
+  host: 'a host name or address',
+  port: 'a port number',
+  dbname: `the name of a database, at most ${longestName} bytes`,
+  username: `the name of a login, at most ${longestName} bytes`,
+  password: 'text',
+  ssl: 'true or false',
+};
+
+/** @throws InvalidSecretError that names the first field that is missing or can't be used. */
+export function postgresLogin(credential: SecretJson): PostgresLogin {
+  const result = shape.safeParse(credential.reveal());
+  if (!result.success) {
+    const field = String(result.error.issues[0]?.path[0] ?? '(whole)');
+    throw new InvalidSecretError(field, expected[field] ?? 'another value');
+  }
+  const { engine: _, ssl, ...login } = result.data;
+  return { ...login, tls: ssl };
+}
+
+/** Whether two logins are of the same server, as far as their secrets tell. */
+export function sameServer(one: PostgresLogin, other: PostgresLogin): boolean {
+  return one.host.toLowerCase() === other.host.toLowerCase() && one.port === other.port;
+}

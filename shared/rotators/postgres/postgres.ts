@@ -1,0 +1,79 @@
+import { InvalidSecretError } from '../../credential/errors.ts';
+import { generatePassword } from '../../credential/password.ts';
+import type { SecretJson } from '../../credential/secret-json.ts';
+import { SecretValue } from '../../credential/secret-value.ts';
+import { ConfusedDeputyError, CredentialRefusedError, GrantsMissingError } from '../errors.ts';
+import type { Rotator } from '../rotator.ts';
+import { applyDualUser } from './apply-dual-user.ts';
+import { applySingleUser } from './apply-single-user.ts';
+import { type PostgresLogin, postgresLogin, sameServer } from './credential.ts';
+import { alternateOf } from './names.ts';
+import { revokeLogin } from './revoke.ts';
+import { verifyLogin } from './verify.ts';
+
+/** Rotates logins of PostgreSQL 16 and later, Aurora included. */
+export const postgres: Rotator = {
+  stage(current, strategy) {
+    const { username } = postgresLogin(current);
+    const next = current.with({
+      username: strategy === 'dual-user' ? alternateOf(username) : username,
+      password: SecretValue.of(generatePassword()),
+    });
+    postgresLogin(next); // the twin's name is two bytes longer
+    return next;
+  },
+
+  async apply(application) {
+    const pending = postgresLogin(application.pending);
+    const current = postgresLogin(application.current);
+    const twin = isTwin(pending, current);
+    if (await works(pending, twin)) return;
+    if (!twin) {
+      await applySingleUser(pending, current, async () => (await application.earlier()).map(postgresLogin));
+      return;
+    }
+    if (!application.admin) throw new InvalidSecretError('masterarn', 'the ARN of the admin secret');
+    await applyDualUser(pending, current, adminLogin(application.admin, current), application.versionId);
+  },
+
+  async verify(credential) {
+    const login = postgresLogin(credential);
+    await verifyLogin({ login, twin: /_[ab]$/.test(login.username) });
+  },
+
+  async revoke({ superseded, kept, admin, supersededVersionIds }) {
+    const login = postgresLogin(superseded);
+    return revokeLogin({
+      superseded: login,
+      kept: kept.map(postgresLogin),
+      admin: adminLogin(admin, login),
+      supersededVersionIds,
+    });
+  },
+};
+
+/** Which strategy made the pending credential, judged from the credential itself; anything else was put by another hand. */
+function isTwin(pending: PostgresLogin, current: PostgresLogin): boolean {
+  if (!sameServer(pending, current) || pending.dbname !== current.dbname) {
+    throw new ConfusedDeputyError('AWSPENDING names another server or database than AWSCURRENT');
+  }
+  if (pending.username === current.username) return false;
+  if (pending.username === alternateOf(current.username)) return true;
+  throw new ConfusedDeputyError('AWSPENDING names neither the login of AWSCURRENT nor its twin');
+}
+
+async function works(login: PostgresLogin, twin: boolean): Promise<boolean> {
+  try {
+    await verifyLogin({ login, twin });
+    return true;
+  } catch (error) {
+    if (error instanceof CredentialRefusedError || error instanceof GrantsMissingError) return false;
+    throw error;
+  }
+}
+
+/** A secret that RDS manages holds a username and a password only; the rest is its agent's. */
+function adminLogin(admin: SecretJson, agent: PostgresLogin): PostgresLogin {
+  const { engine = 'postgres', host = agent.host, port = agent.port, ssl = agent.tls } = admin.reveal();
+  return postgresLogin(admin.with({ dbname: agent.dbname, engine, host, port, ssl }));
+}

@@ -1,0 +1,45 @@
+import type { SecretJson } from '../credential/secret-json.ts';
+
+/** `dual-user`: two logins alternate, and an agent never fails. `single-user`: for a login that can't have a twin. */
+export type Strategy = 'dual-user' | 'single-user';
+
+/** What a rotator knows when it makes the target accept a pending credential. */
+export interface Application {
+  readonly pending: SecretJson;
+  readonly current: SecretJson;
+  /** The login that may make others; undefined where the credential has no `masterarn`. */
+  readonly admin: SecretJson | undefined;
+  /** What the login may still hold where `current` is refused, the likeliest first. Single-user only; read when needed. */
+  readonly earlier: () => Promise<readonly SecretJson[]>;
+  /** The version that `pending` belongs to. */
+  readonly versionId: string;
+}
+
+export interface Revocation {
+  readonly superseded: SecretJson;
+  /** The credentials that must go on working: AWSCURRENT's, and AWSPENDING's where there is one. */
+  readonly kept: readonly SecretJson[];
+  readonly admin: SecretJson;
+  /** Every version that the labels, as just read, call superseded. */
+  readonly supersededVersionIds: ReadonlySet<string>;
+}
+
+/**
+ * - `revoked`: the target refuses the credential from now on, or already did.
+ * - `in use`: its login has another password by now, and belongs to a version that is in use.
+ */
+export type Revoked = 'revoked' | 'in use';
+
+/**
+ * Knows one kind of target. Functions of plain data: nothing is remembered between two calls, and each may be repeated after
+ * it was killed anywhere.
+ */
+export interface Rotator {
+  /** The credential that would follow `current`. Pure but for the random password. */
+  stage(current: SecretJson, strategy: Strategy): SecretJson;
+  /** Makes the target accept `pending`. Leaves `current` as it is, where the strategy has two users. */
+  apply(application: Application): Promise<void>;
+  /** Uses `pending` as its agent would, grants included. */
+  verify(pending: SecretJson): Promise<void>;
+  revoke(revocation: Revocation): Promise<Revoked>;
+}
