@@ -44,4 +44,5 @@ export const exists = (message: string) => new SecretsManagerError('ResourceExis
 export const invalidParameter = (message: string) =>
   new SecretsManagerError('InvalidParameterException', message);
 
-export const invalidRequest = (message: string) => new SecretsManagerError('InvalidRequestException', message);
+export const invalidRequest = (message: string) =>
+  new SecretsManagerError('InvalidRequestException', message);
