@@ -1,5 +1,5 @@
 /** Which version carries which staging labels: pure functions over one secret's versions. */
-import { invalidParameter, invalidRequest, notFound } from './errors.ts';
+import { invalidParameter, notFound } from './errors.ts';
 
 export const CURRENT = 'AWSCURRENT';
 export const PREVIOUS = 'AWSPREVIOUS';
@@ -56,7 +56,8 @@ export function detach(labels: Labels, versionId: string, label: string): Labels
 
 /**
  * UpdateSecretVersionStage. The version that the label leaves must be named, so that two callers who both believe to
- * know the state can't undo each other's move. AWSCURRENT can move but never be taken off.
+ * know the state can't undo each other's move: a repeated move that names the version it left long ago is refused.
+ * AWSCURRENT can move but never be taken off.
  */
 export function moveLabel(
   labels: Labels,
@@ -64,17 +65,13 @@ export function moveLabel(
 ): Relabelled {
   const carrier = carrierOf(labels, label);
   for (const named of [to, from]) if (named !== undefined && !labels.has(named)) throw notFound();
-  if (to !== undefined && carrier === to) {
-    // A repeated move names the version that the label has already left: AWS accepts it.
-    return { labels, moves: [] };
-  }
   if (from !== undefined && carrier !== from) {
     throw invalidParameter(
       `The parameter RemoveFromVersionId can't be ${from}. Staging label ${label} isn't currently attached to version ${from}.`,
     );
   }
   if (to !== undefined) {
-    if (carrier !== undefined && from === undefined) {
+    if (carrier !== undefined && carrier !== to && from === undefined) {
       throw invalidParameter(
         `The parameter RemoveFromVersionId can't be empty. Staging label ${label} is currently attached to version ${carrier}, so you must explicitly reference that version in RemoveFromVersionId.`,
       );
@@ -85,8 +82,8 @@ export function moveLabel(
     throw invalidParameter('You must specify RemoveFromVersionId or MoveToVersionId.');
   }
   if (label === CURRENT) {
-    throw invalidRequest(
-      'You can only move staging label AWSCURRENT to a different secret version. It can’t be completely removed.',
+    throw invalidParameter(
+      'You can only move staging label AWSCURRENT to a different secret version. It can\u2019t be completely removed.',
     );
   }
   return { labels: detach(labels, from, label), moves: [] };
