@@ -1,0 +1,341 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
+import { type Clock, steadyClock } from './clock.ts';
+import {
+  AgentClosedError,
+  SecretDeniedError,
+  SecretMalformedError,
+  SecretNotFoundError,
+  SecretUnavailableError,
+  SourceUnreachableError,
+} from './errors.ts';
+import type { SecretSource, SecretVersion } from './secret-version.ts';
+import { type Floors, met, missed, noticed, reaches, type VersionNotice } from './version-floor.ts';
+
+/** All durations are in milliseconds. */
+export interface SecretCacheOptions {
+  /** How long a read is served before the secret is read again; each takes up to a tenth off. Default: 5 minutes. */
+  readonly ttlMs?: number;
+  /** The hard bound: how long a read may be served while the source is out of reach. Default: 1 hour. */
+  readonly staleMs?: number;
+  /** The most secrets whose values are held; the one used longest ago goes first. Default: 100. */
+  readonly maxEntries?: number;
+  /** Ages are measured by it. Default: one that neither a suspended machine nor a wall clock set back holds up. */
+  readonly now?: Clock;
+  readonly wait?: (ms: number) => Promise<void>;
+  /** From 0 up to 1. */
+  readonly random?: () => number;
+}
+
+/** Waits between the rounds in which a noticed version is looked for: reads are eventually consistent. */
+const ROUND_WAITS_MS = [50, 100, 200, 400, 800, 1_600];
+/** After so many words that proved false within the window, notices cause reads but hold up no reader. */
+const FALSE_WORDS_MAX = 3;
+const FALSE_WORDS_WINDOW_MS = 600_000;
+/** A read on a hint, or on demand, at most this often. */
+const DEMAND_EVERY_MS = 2_000;
+const BACKOFF_MS = { first: 1_000, most: 30_000 };
+/** Fetches a secret and a minute, whatever happens. */
+const FETCHES_MAX = 100;
+const FETCHES_WINDOW_MS = 60_000;
+/** The share of the TTL after which a read is renewed ahead of its end. */
+const AHEAD = 0.8;
+
+interface Entry {
+  readonly version: SecretVersion;
+  /** When the read that showed it in force began. */
+  readonly readAt: number;
+  readonly ttlMs: number;
+}
+
+/** What is known of a secret beside its value. Outlives the value in the cache, so that an eviction forgets no floor. */
+interface Track {
+  floors: Floors;
+  falseWords: readonly number[];
+  fetches: readonly number[];
+  failure: { readonly error: unknown; readonly count: number; readonly retryAt: number } | undefined;
+  demandedAt: number;
+}
+
+export type ChangeListener = (version: SecretVersion) => void;
+
+/**
+ * Secrets by name or ARN, each read once for all who ask. A read is served for its TTL; while the source is out of reach the
+ * last one is, up to the hard bound, and then `SecretUnavailableError` is thrown. A secret that is gone or denied is an
+ * error at once. After a notice nothing older than the noticed version is served: see {@link SecretCache.notice}.
+ *
+ * @example
+ * const cache = new SecretCache(secretsManagerSource());
+ * const { fields } = await cache.get('agents/billing-7/credentials');
+ */
+export class SecretCache implements Disposable {
+  readonly #source: SecretSource;
+  readonly #ttlMs: number;
+  readonly #staleMs: number;
+  readonly #now: Clock;
+  readonly #wait: (ms: number) => Promise<void>;
+  readonly #random: () => number;
+  readonly #entries: LRUCache<string, Entry>;
+  readonly #tracks: LRUCache<string, Track>;
+  readonly #flights = new Map<string, Promise<SecretVersion>>();
+  readonly #listeners = new Map<string, Set<ChangeListener>>();
+  #closed = false;
+
+  constructor(source: SecretSource, options: SecretCacheOptions = {}) {
+    const { ttlMs = 300_000, staleMs = 3_600_000, maxEntries = 100 } = options;
+    this.#source = source;
+    this.#ttlMs = Math.min(ttlMs, staleMs);
+    this.#staleMs = staleMs;
+    this.#now = options.now ?? steadyClock();
+    this.#wait = options.wait ?? ((ms) => delay(ms));
+    this.#random = options.random ?? Math.random;
+    this.#entries = new LRUCache({ max: maxEntries });
+    this.#tracks = new LRUCache({ max: maxEntries * 10 });
+  }
+
+  /** The version in force, from the cache while it may be. */
+  async get(secretId: string): Promise<SecretVersion> {
+    this.#assertOpen();
+    const entry = this.#fresh(secretId);
+    if (!entry) return this.#renewed(secretId);
+    if (this.#now() - entry.readAt > entry.ttlMs * AHEAD) this.#renewQuietly(secretId);
+    return entry.version;
+  }
+
+  /** What `get` would give without reading; undefined if it would have to read. */
+  peek(secretId: string): SecretVersion | undefined {
+    return this.#closed ? undefined : this.#fresh(secretId)?.version;
+  }
+
+  /**
+   * Reads again, now, for one to whom the held version was refused. At most once in two seconds a secret; in between, and
+   * while the source is out of reach, it is as `get`.
+   */
+  async refresh(secretId: string): Promise<SecretVersion> {
+    this.#assertOpen();
+    // A read that began before the call may not know what the caller knows.
+    await this.#flights.get(secretId)?.catch(() => undefined);
+    if (!this.#flights.has(secretId) && !this.#demanded(secretId)) return this.get(secretId);
+    return this.#renewed(secretId);
+  }
+
+  /**
+   * Takes the word that AWSCURRENT moved. From here on no version older than the noticed one is served: it is read by its id
+   * until it is in force, and dropped again if six rounds of reads over three seconds don't show it so. A word costs reads,
+   * and nothing else: after three false ones in ten minutes, notices of that secret don't hold up readers any more.
+   */
+  notice(notice: VersionNotice): void {
+    if (this.#closed) return;
+    for (const secretId of idsOf(notice)) {
+      const track = this.#track(secretId);
+      const { outcome, floors } = noticed(track.floors, notice, this.#isTrusting(track));
+      track.floors = floors;
+      const inUse = this.#entries.has(secretId) || this.#flights.has(secretId);
+      if (inUse && (outcome === 'moved' || (outcome === 'hinted' && this.#demanded(secretId)))) {
+        this.#renewQuietly(secretId);
+      }
+    }
+  }
+
+  /** Until when what is held of the secret may be used while no newer version can be had, by the cache's clock. */
+  usableUntil(secretId: string): number | undefined {
+    const entry = this.#entries.peek(secretId);
+    return entry && entry.readAt + this.#staleMs;
+  }
+
+  /** Whether what is held of the secret may still be used while no newer version can be had. */
+  isUsable(secretId: string): boolean {
+    return this.#now() <= (this.usableUntil(secretId) ?? Number.NEGATIVE_INFINITY);
+  }
+
+  /** Tells of each version that comes into the cache in place of another, or as the first. Dispose of it to stop. */
+  onChange(secretId: string, listener: ChangeListener): Disposable {
+    const listeners = this.#listeners.get(secretId) ?? new Set();
+    this.#listeners.set(secretId, listeners.add(listener));
+    return {
+      [Symbol.dispose]: () => {
+        listeners.delete(listener);
+        if (listeners.size === 0) this.#listeners.delete(secretId);
+      },
+    };
+  }
+
+  /** Forgets every value. Afterwards each read is an `AgentClosedError`. */
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    this.#entries.clear();
+    this.#tracks.clear();
+    this.#listeners.clear();
+  }
+
+  #fresh(secretId: string): Entry | undefined {
+    const entry = this.#entries.get(secretId);
+    if (!entry || this.#now() - entry.readAt >= entry.ttlMs) return undefined;
+    return reaches(entry.version, this.#track(secretId).floors) ? entry : undefined;
+  }
+
+  async #renewed(secretId: string): Promise<SecretVersion> {
+    const { failure } = this.#track(secretId);
+    if (failure && this.#now() < failure.retryAt && !this.#flights.has(secretId)) {
+      return this.#lastKnownGood(secretId, failure.error);
+    }
+    try {
+      return await this.#flight(secretId);
+    } catch (error) {
+      return this.#lastKnownGood(secretId, error);
+    }
+  }
+
+  #renewQuietly(secretId: string): void {
+    // Those who ask next are told of the failure; here nobody asked.
+    this.#renewed(secretId).catch(() => undefined);
+  }
+
+  #lastKnownGood(secretId: string, error: unknown): SecretVersion {
+    this.#assertOpen();
+    if (error instanceof SecretNotFoundError || error instanceof SecretDeniedError) {
+      this.#entries.delete(secretId);
+      throw error;
+    }
+    const entry = this.#entries.peek(secretId);
+    if (entry && this.#now() - entry.readAt > this.#staleMs) this.#entries.delete(secretId);
+    else if (entry && reaches(entry.version, this.#track(secretId).floors)) return entry.version;
+    if (error instanceof SecretMalformedError) throw error;
+    throw new SecretUnavailableError(`${secretId} can't be had, and nothing held may stand in`, {
+      cause: error,
+    });
+  }
+
+  #flight(secretId: string): Promise<SecretVersion> {
+    const flying = this.#flights.get(secretId);
+    if (flying) return flying;
+    const flight = this.#read(secretId)
+      .then(
+        (version) => {
+          this.#track(secretId).failure = undefined;
+          return version;
+        },
+        (error: unknown) => {
+          this.#backOff(secretId, error);
+          throw error;
+        },
+      )
+      .finally(() => this.#flights.delete(secretId));
+    this.#flights.set(secretId, flight);
+    return flight;
+  }
+
+  /** Reads until what was read reaches the floor. A floor that moves meanwhile is the one that counts. */
+  async #read(secretId: string): Promise<SecretVersion> {
+    for (let round = 0; ; ) {
+      const readAt = this.#now();
+      const [top] = this.#track(secretId).floors;
+      if (top && (!top.met || round > 0)) {
+        const named = await this.#fetchNamed(secretId, top.versionId);
+        if (named?.stages.includes('AWSCURRENT') && reaches(named, this.#track(secretId).floors)) {
+          return this.#keep(secretId, named, readAt);
+        }
+      }
+      const current = await this.#fetch(secretId);
+      const track = this.#track(secretId);
+      const moved = track.floors[0]?.versionId !== top?.versionId;
+      if (!moved && !reaches(current, track.floors)) this.#miss(track);
+      if (reaches(current, track.floors)) return this.#keep(secretId, current, readAt);
+      if (!moved) await this.#wait(ROUND_WAITS_MS[round % ROUND_WAITS_MS.length] ?? 0);
+      round += 1;
+    }
+  }
+
+  #miss(track: Track): void {
+    const { floors, dropped } = missed(track.floors, ROUND_WAITS_MS.length);
+    track.floors = floors;
+    if (dropped === 'word') track.falseWords = [...track.falseWords, this.#now()].slice(-FALSE_WORDS_MAX);
+  }
+
+  #keep(secretId: string, version: SecretVersion, readAt: number): SecretVersion {
+    this.#assertOpen();
+    const before = this.#entries.peek(secretId);
+    const track = this.#track(secretId);
+    track.floors = met(track.floors, version);
+    this.#entries.set(secretId, { version, readAt, ttlMs: this.#ttlMs * (1 - this.#random() / 10) });
+    if (before?.version.versionId !== version.versionId) {
+      for (const listener of this.#listeners.get(secretId) ?? []) told(listener, version);
+    }
+    return version;
+  }
+
+  async #fetchNamed(secretId: string, versionId: string): Promise<SecretVersion | undefined> {
+    try {
+      return await this.#fetch(secretId, versionId);
+    } catch (error) {
+      // A version that isn't there yet, or can't be read, is not in force. If that holds for the secret, the next read says so.
+      if (error instanceof SourceUnreachableError) throw error;
+      return undefined;
+    }
+  }
+
+  async #fetch(secretId: string, versionId?: string): Promise<SecretVersion> {
+    this.#assertOpen();
+    const track = this.#track(secretId);
+    const since = this.#now() - FETCHES_WINDOW_MS;
+    track.fetches = track.fetches.filter((at) => at > since);
+    if (track.fetches.length >= FETCHES_MAX) {
+      throw new SourceUnreachableError(`${secretId} was read too often; this agent holds back`);
+    }
+    track.fetches = [...track.fetches, this.#now()];
+    return this.#source.fetch(secretId, versionId === undefined ? {} : { versionId });
+  }
+
+  #backOff(secretId: string, error: unknown): void {
+    const track = this.#track(secretId);
+    const count = (track.failure?.count ?? 0) + 1;
+    const most = Math.min(BACKOFF_MS.most, BACKOFF_MS.first * 2 ** (count - 1));
+    track.failure = { error, count, retryAt: this.#now() + most * (0.5 + this.#random() / 2) };
+  }
+
+  #demanded(secretId: string): boolean {
+    const track = this.#track(secretId);
+    if (this.#now() - track.demandedAt < DEMAND_EVERY_MS) return false;
+    track.demandedAt = this.#now();
+    return true;
+  }
+
+  #isTrusting(track: Track): boolean {
+    const since = this.#now() - FALSE_WORDS_WINDOW_MS;
+    return track.falseWords.filter((at) => at > since).length < FALSE_WORDS_MAX;
+  }
+
+  #track(secretId: string): Track {
+    const known = this.#tracks.get(secretId);
+    if (known) return known;
+    const track: Track = {
+      floors: [],
+      falseWords: [],
+      fetches: [],
+      failure: undefined,
+      demandedAt: Number.NEGATIVE_INFINITY,
+    };
+    this.#tracks.set(secretId, track);
+    return track;
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new AgentClosedError('The secret cache is closed');
+  }
+}
+
+/** A listener's own failure must not fail the read that it is told of. */
+function told(listener: ChangeListener, version: SecretVersion): void {
+  try {
+    listener(version);
+  } catch (error) {
+    process.emitWarning(
+      `A listener to a secret's changes failed: ${error instanceof Error ? error.name : ''}`,
+    );
+  }
+}
+
+/** What callers may call the secret by: its name, its ARN, and its ARN without the six random characters. */
+function idsOf({ secret, secretArn }: VersionNotice): ReadonlySet<string> {
+  return new Set([secret, secretArn, secretArn.replace(/-[^-]{6}$/, '')]);
+}

@@ -1,0 +1,111 @@
+/** What a notice says: AWSCURRENT moved to a version. All times are milliseconds since the epoch, by AWS's clock. */
+export interface VersionNotice {
+  readonly secret: string;
+  readonly secretArn: string;
+  readonly versionId: string;
+  readonly versionCreatedAt: number;
+  readonly movedAt: number;
+}
+
+/** A version that nothing older may be served than. */
+interface Floor {
+  readonly versionId: string;
+  readonly createdAt: number;
+  readonly movedAt: number;
+  /** A read has shown it in force. Until then it is somebody's word. */
+  readonly met: boolean;
+  /** Rounds of reads that did not show it in force. */
+  readonly rounds: number;
+}
+
+/** Newest first; at most one of them was met. */
+export type Floors = readonly Floor[];
+
+/** What a read says of a version; times in milliseconds since the epoch. */
+export interface ReadVersion {
+  readonly versionId: string;
+  readonly createdAt: number;
+}
+
+/** Event times come in whole seconds. */
+const GRAIN_MS = 1_000;
+/** More words than this at a time are not waited for: a flood must not hold up the readers. */
+const UNMET_MAX = 3;
+
+/**
+ * Whether a version is no older than the floor. It is if it is the floor, or if it was made after the floor came into force,
+ * for then it can only have come into force later. A version made before that may be either, so it is not.
+ */
+export function reaches(version: ReadVersion, floors: Floors): boolean {
+  const [top] = floors;
+  return !top || version.versionId === top.versionId || version.createdAt >= top.movedAt + GRAIN_MS;
+}
+
+/**
+ * What a notice does to the floors. `moved`: nothing older than its version may be served. `hinted`: it is no reason to hold
+ * up a reader, and yet one to read again. `known`: nothing new.
+ */
+export function noticed(
+  floors: Floors,
+  notice: VersionNotice,
+  trusted: boolean,
+): { readonly outcome: 'moved' | 'hinted' | 'known'; readonly floors: Floors } {
+  if (floors.some(({ versionId }) => versionId === notice.versionId)) {
+    // With other words in play, one that raises the version in force above them may be forged to hide theirs.
+    const outcome = floors.length > 1 ? 'hinted' : 'known';
+    return { outcome, floors: floors.map((floor) => raised(floor, notice)).toSorted(newestFirst) };
+  }
+  const floor: Floor = {
+    versionId: notice.versionId,
+    createdAt: notice.versionCreatedAt,
+    movedAt: notice.movedAt,
+    met: false,
+    rounds: 0,
+  };
+  const met = floors.find(({ met }) => met);
+  if (met && newestFirst(floor, met) > 0) {
+    // Late, as a rule. But a forged notice of the version in force can push the floor's time ahead of the true ones.
+    return { outcome: floor.createdAt > met.createdAt ? 'hinted' : 'known', floors };
+  }
+  if (!trusted || floors.filter(({ met }) => !met).length >= UNMET_MAX) return { outcome: 'hinted', floors };
+  return { outcome: 'moved', floors: [...floors, floor].toSorted(newestFirst) };
+}
+
+/** The floor once a read showed a version in force: readers never go back from it, notices or none. */
+export function met(floors: Floors, version: ReadVersion): Floors {
+  const [top] = floors;
+  const movedAt = Math.floor(version.createdAt / GRAIN_MS) * GRAIN_MS;
+  return [
+    {
+      versionId: version.versionId,
+      createdAt: version.createdAt,
+      movedAt: top?.versionId === version.versionId ? Math.max(top.movedAt, movedAt) : movedAt,
+      met: true,
+      rounds: 0,
+    },
+  ];
+}
+
+/**
+ * The floors after a round of reads in which the top one was not in force. After `roundsMax` of them it is dropped: forged,
+ * or rolled back since. What is under it counts again.
+ */
+export function missed(
+  floors: Floors,
+  roundsMax: number,
+): { readonly floors: Floors; readonly dropped?: 'word' | 'met' } {
+  const [top, ...under] = floors;
+  if (!top) return { floors };
+  if (top.rounds + 1 < roundsMax) return { floors: [{ ...top, rounds: top.rounds + 1 }, ...under] };
+  return { floors: under, dropped: top.met ? 'met' : 'word' };
+}
+
+function raised(floor: Floor, notice: VersionNotice): Floor {
+  if (floor.versionId !== notice.versionId) return floor;
+  return { ...floor, movedAt: Math.max(floor.movedAt, notice.movedAt) };
+}
+
+/** Later in force first; within the same second, made later first. */
+function newestFirst(one: Floor, other: Floor): number {
+  return other.movedAt - one.movedAt || other.createdAt - one.createdAt;
+}
