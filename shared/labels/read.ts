@@ -12,6 +12,7 @@ export interface DescribedSecret {
   readonly tags: Tags;
   readonly stages: LabelFacts['stages'];
   readonly lastRotatedAt: Date | undefined;
+  readonly rotationEnabled: boolean;
 }
 
 /** A secret's name, tags and labels; no value is read here. */
@@ -26,6 +27,7 @@ export async function describeSecret(
     tags: Object.fromEntries((secret.Tags ?? []).map(({ Key, Value }) => [Key ?? '', Value ?? ''])),
     stages: secret.VersionIdsToStages ?? {},
     lastRotatedAt: secret.LastRotatedDate,
+    rotationEnabled: secret.RotationEnabled === true,
   };
 }
 

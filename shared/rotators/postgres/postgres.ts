@@ -3,7 +3,7 @@ import { generatePassword } from '../../credential/password.ts';
 import type { SecretJson } from '../../credential/secret-json.ts';
 import { SecretValue } from '../../credential/secret-value.ts';
 import { ConfusedDeputyError, CredentialRefusedError, GrantsMissingError } from '../errors.ts';
-import type { Rotator } from '../rotator.ts';
+import type { Rotator, Strategy } from '../rotator.ts';
 import { applyDualUser } from './apply-dual-user.ts';
 import { applySingleUser } from './apply-single-user.ts';
 import { type PostgresLogin, postgresLogin, sameServer } from './credential.ts';
@@ -26,9 +26,9 @@ export const postgres: Rotator = {
   async apply(application) {
     const pending = postgresLogin(application.pending);
     const current = postgresLogin(application.current);
-    const twin = isTwin(pending, current);
-    if (await works(pending, twin)) return;
-    if (!twin) {
+    const strategy = strategyOf(pending, current);
+    if (await works(pending, strategy)) return;
+    if (strategy === 'single-user') {
       await applySingleUser(pending, current, async () => (await application.earlier()).map(postgresLogin));
       return;
     }
@@ -37,8 +37,7 @@ export const postgres: Rotator = {
   },
 
   async verify(credential) {
-    const login = postgresLogin(credential);
-    await verifyLogin({ login, twin: /_[ab]$/.test(login.username) });
+    await verifyLogin(postgresLogin(credential));
   },
 
   async revoke({ superseded, kept, admin, supersededVersionIds }) {
@@ -53,18 +52,18 @@ export const postgres: Rotator = {
 };
 
 /** Which strategy made the pending credential, judged from the credential itself; anything else was put by another hand. */
-function isTwin(pending: PostgresLogin, current: PostgresLogin): boolean {
+function strategyOf(pending: PostgresLogin, current: PostgresLogin): Strategy {
   if (!sameServer(pending, current) || pending.dbname !== current.dbname) {
     throw new ConfusedDeputyError('AWSPENDING names another server or database than AWSCURRENT');
   }
-  if (pending.username === current.username) return false;
-  if (pending.username === alternateOf(current.username)) return true;
+  if (pending.username === current.username) return 'single-user';
+  if (pending.username === alternateOf(current.username)) return 'dual-user';
   throw new ConfusedDeputyError('AWSPENDING names neither the login of AWSCURRENT nor its twin');
 }
 
-async function works(login: PostgresLogin, twin: boolean): Promise<boolean> {
+async function works(login: PostgresLogin, strategy: Strategy): Promise<boolean> {
   try {
-    await verifyLogin({ login, twin });
+    await verifyLogin(login, strategy);
     return true;
   } catch (error) {
     if (error instanceof CredentialRefusedError || error instanceof GrantsMissingError) return false;

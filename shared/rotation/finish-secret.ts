@@ -1,0 +1,23 @@
+import { describeSecret } from '../labels/read.ts';
+import { called } from '../secrets-manager/errors.ts';
+import { moveCurrent } from '../secrets-manager/versions.ts';
+import { standing } from './create-secret.ts';
+import { NoCurrentVersionError } from './errors.ts';
+import type { Rotation, RotationParts } from './rotation.ts';
+
+/**
+ * Moves AWSCURRENT to the pending version: Describe, UpdateSecretVersionStage. All that follows a rotation follows from this
+ * label, so nothing is lost where the function dies after it. A repeat finds the label moved.
+ *
+ * AWSPENDING is left where it is: on the version that is AWSCURRENT now it tells that a rotation made it.
+ */
+export async function finishSecret(
+  { secretArn, token }: Rotation,
+  { secretsManager }: RotationParts,
+): Promise<void> {
+  const secret = await called('DescribeSecret', () => describeSecret(secretsManager, secretArn));
+  if (standing(secret, token) === 'current') return;
+  const current = Object.entries(secret.stages).find(([, stages]) => stages.includes('AWSCURRENT'));
+  if (!current) throw new NoCurrentVersionError();
+  await moveCurrent(secretsManager, secretArn, { from: current[0], to: token });
+}

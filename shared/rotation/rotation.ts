@@ -1,0 +1,15 @@
+import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+
+/** One rotation of one secret; its id is the token, which is the id of the version that it makes. */
+export interface Rotation {
+  readonly secretArn: string;
+  readonly token: string;
+  /** Of a rotation from another account: passed on to PutSecretValue, and logged nowhere. */
+  readonly rotationToken: string | undefined;
+}
+
+export interface RotationParts {
+  readonly secretsManager: SecretsManagerClient;
+  /** Waits before a read that is repeated, in milliseconds: Secrets Manager's reads are eventually consistent. */
+  readonly pause: (ms: number) => Promise<unknown>;
+}

@@ -1,0 +1,77 @@
+import { type CredentialEntry, credentialsIn } from '../credential/credentials-in.ts';
+import { InvalidSecretError } from '../credential/errors.ts';
+import type { SecretJson } from '../credential/secret-json.ts';
+import { rotatorOf } from '../rotators/registry.ts';
+import { newestVersionIds, readCurrentOf, readVersion } from '../secrets-manager/versions.ts';
+import { NoCurrentVersionError } from './errors.ts';
+import { pendingVersion } from './pending-version.ts';
+import type { Rotation, RotationParts } from './rotation.ts';
+
+/** How many versions a login may have been left at by runs that were killed. */
+const earlierVersions = 10;
+
+/**
+ * Makes each target accept its pending credential: Get(token), BatchGet(current and admins). A repeat finds that the target
+ * accepts it, and changes nothing.
+ */
+export async function setSecret(rotation: Rotation, parts: RotationParts): Promise<void> {
+  const { secretArn, token } = rotation;
+  const { secretsManager } = parts;
+  const pending = await pendingVersion(rotation, parts);
+  if (!pending) return;
+  const entries = credentialsIn(pending.value);
+  const admins = entries.flatMap((entry) => adminArnOf(entry) ?? []);
+  const values = await readCurrentOf(secretsManager, [secretArn, ...admins]);
+  const current = values.get(secretArn);
+  if (!current) throw new NoCurrentVersionError();
+  for (const entry of entries) {
+    const adminArn = adminArnOf(entry);
+    const admin = adminArn === undefined ? undefined : values.get(adminArn);
+    if (adminArn !== undefined && !admin) throw new NoCurrentVersionError('The admin secret (masterarn)');
+    await rotatorOf(entry.engine).apply({
+      pending: entry.credential,
+      current: sameCredential(current, entry),
+      admin,
+      earlier: async () => (await earlier(rotation, parts)).flatMap((value) => inField(value, entry) ?? []),
+      versionId: token,
+    });
+  }
+}
+
+/** The admin must be an ARN: a name could be that of another secret tomorrow. */
+export function adminArnOf({ field, credential }: CredentialEntry): string | undefined {
+  const { masterarn } = credential.reveal();
+  if (masterarn === undefined) return undefined;
+  if (typeof masterarn === 'string' && masterarn.startsWith('arn:')) return masterarn;
+  throw new InvalidSecretError(
+    field === undefined ? 'masterarn' : `${field}.masterarn`,
+    'the ARN of a secret',
+  );
+}
+
+function inField(value: SecretJson, { field }: CredentialEntry): SecretJson | undefined {
+  return field === undefined ? value : value.nested(field);
+}
+
+function sameCredential(current: SecretJson, entry: CredentialEntry): SecretJson {
+  const credential = inField(current, entry);
+  if (!credential || credential.reveal().engine !== entry.engine) {
+    throw new InvalidSecretError(entry.field ?? 'engine', 'the same credential in AWSCURRENT and AWSPENDING');
+  }
+  return credential;
+}
+
+/** AWSPREVIOUS first, then what abandoned rotations left: their versions have no label, and can be read by id. */
+async function earlier(
+  { secretArn, token }: Rotation,
+  { secretsManager }: RotationParts,
+): Promise<SecretJson[]> {
+  const previous = await readVersion(secretsManager, secretArn, { stage: 'AWSPREVIOUS' });
+  const values = previous ? [previous.value] : [];
+  for (const versionId of await newestVersionIds(secretsManager, secretArn, earlierVersions)) {
+    if (versionId === token || versionId === previous?.versionId) continue;
+    const version = await readVersion(secretsManager, secretArn, { versionId });
+    if (version && !version.stages.includes('AWSCURRENT')) values.push(version.value);
+  }
+  return values;
+}

@@ -1,0 +1,123 @@
+import {
+  BatchGetSecretValueCommand,
+  GetSecretValueCommand,
+  ListSecretVersionIdsCommand,
+  PutSecretValueCommand,
+  ResourceExistsException,
+  ResourceNotFoundException,
+  type SecretsManagerClient,
+  UpdateSecretVersionStageCommand,
+} from '@aws-sdk/client-secrets-manager';
+import { InvalidSecretError } from '../credential/errors.ts';
+import { SecretJson } from '../credential/secret-json.ts';
+import { SecretValue } from '../credential/secret-value.ts';
+import { called, SecretsManagerError } from './errors.ts';
+
+export interface SecretVersion {
+  readonly versionId: string;
+  readonly stages: readonly string[];
+  readonly value: SecretJson;
+}
+
+/** One version, by id, by label, or by both: then they must agree. Undefined where Secrets Manager has no such value. */
+export async function readVersion(
+  client: SecretsManagerClient,
+  secretId: string,
+  version: { readonly versionId?: string; readonly stage?: string },
+): Promise<SecretVersion | undefined> {
+  return called('GetSecretValue', async () => {
+    try {
+      const answer = await client.send(
+        new GetSecretValueCommand({
+          SecretId: secretId,
+          VersionId: version.versionId,
+          VersionStage: version.stage,
+        }),
+      );
+      return { text: answer.SecretString, id: answer.VersionId, stages: answer.VersionStages };
+    } catch (error) {
+      if (error instanceof ResourceNotFoundException) return undefined;
+      throw error;
+    }
+  }).then(
+    (found) => found && { versionId: found.id ?? '', stages: found.stages ?? [], value: json(found.text) },
+  );
+}
+
+/** The AWSCURRENT values of several secrets in one call, by ARN. */
+export async function readCurrentOf(
+  client: SecretsManagerClient,
+  secretArns: readonly string[],
+): Promise<ReadonlyMap<string, SecretJson>> {
+  const answer = await called('BatchGetSecretValue', () =>
+    client.send(new BatchGetSecretValueCommand({ SecretIdList: [...new Set(secretArns)] })),
+  );
+  const [refused] = answer.Errors ?? [];
+  if (refused) throw new SecretsManagerError('BatchGetSecretValue', refused.ErrorCode ?? 'unknown');
+  return new Map((answer.SecretValues ?? []).map(({ ARN, SecretString }) => [ARN ?? '', json(SecretString)]));
+}
+
+/** Puts the value as AWSPENDING and nothing else. `exists`: another run put another value under the same token first. */
+export async function putPending(
+  client: SecretsManagerClient,
+  secretId: string,
+  token: string,
+  value: SecretValue,
+  rotationToken: string | undefined,
+): Promise<'put' | 'exists'> {
+  return called('PutSecretValue', async () => {
+    try {
+      await client.send(
+        new PutSecretValueCommand({
+          SecretId: secretId,
+          ClientRequestToken: token,
+          SecretString: value.reveal(),
+          VersionStages: ['AWSPENDING'],
+          RotationToken: rotationToken,
+        }),
+      );
+      return 'put';
+    } catch (error) {
+      if (error instanceof ResourceExistsException) return 'exists';
+      throw error;
+    }
+  });
+}
+
+/** Moves AWSCURRENT. Naming the version that it leaves makes Secrets Manager refuse where the label is elsewhere by now. */
+export async function moveCurrent(
+  client: SecretsManagerClient,
+  secretId: string,
+  { from, to }: { readonly from: string; readonly to: string },
+): Promise<void> {
+  await called('UpdateSecretVersionStage', () =>
+    client.send(
+      new UpdateSecretVersionStageCommand({
+        SecretId: secretId,
+        VersionStage: 'AWSCURRENT',
+        RemoveFromVersionId: from,
+        MoveToVersionId: to,
+      }),
+    ),
+  );
+}
+
+/** The ids of the newest versions, those without a label included, newest first. */
+export async function newestVersionIds(
+  client: SecretsManagerClient,
+  secretId: string,
+  count: number,
+): Promise<readonly string[]> {
+  const { Versions = [] } = await called('ListSecretVersionIds', () =>
+    client.send(new ListSecretVersionIdsCommand({ SecretId: secretId, IncludeDeprecated: true })),
+  );
+  return Versions.toSorted((one, other) => Number(other.CreatedDate ?? 0) - Number(one.CreatedDate ?? 0))
+    .flatMap(({ VersionId }) => VersionId ?? [])
+    .slice(0, count);
+}
+
+function json(text: string | undefined): SecretJson {
+  if (text === undefined)
+    throw new InvalidSecretError('(whole)', 'SecretString, a JSON object, not SecretBinary');
+  return SecretJson.parse(SecretValue.of(text));
+}
