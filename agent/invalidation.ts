@@ -1,0 +1,156 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  DeleteMessageBatchCommand,
+  type Message,
+  ReceiveMessageCommand,
+  type SQSClient,
+} from '@aws-sdk/client-sqs';
+import { z } from 'zod';
+import { cacheInvalidation } from '../events/cache-invalidation/event.ts';
+import { parsed, UnexpectedShapeError } from '../events/contract.ts';
+import type { VersionNotice } from './version-floor.ts';
+
+/** What became of a message; anything but `noticed` had no effect. */
+export type Receipt = 'noticed' | 'malformed' | "another agent's";
+
+export interface InvalidationOptions {
+  readonly sqs: SQSClient;
+  readonly queueUrl: string;
+  /** Notices for other agents are dropped, should the subscription's filter let one through. */
+  readonly agentId: string;
+  /** Where the notices go: a cache's `notice`. */
+  readonly notice: (notice: VersionNotice) => void;
+  /** Told of messages without effect, and of failures by the name of their class: never of what a message held. */
+  readonly log?: { warn(message: string, fields: Readonly<Record<string, string>>): void };
+  readonly onConnected?: (connected: boolean) => void;
+  /** Milliseconds. Rejects when the signal aborts. */
+  readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>;
+  readonly signal?: AbortSignal;
+}
+
+/** What SNS wraps a message in, unless the subscription has raw delivery. */
+const snsEnvelope = z.object({ Type: z.literal('Notification'), Message: z.string() });
+
+const LONG_POLL_S = 20;
+const BACKOFF_MS = { first: 500, most: 30_000 };
+
+/**
+ * Reads an agent's queue until it is closed, and passes each notice on. A queue that can't be read is tried again ever more
+ * rarely; meanwhile the cache's TTL is what bounds staleness.
+ *
+ * @example
+ * await using listener = new InvalidationListener({ sqs, queueUrl, agentId, notice: (notice) => cache.notice(notice) });
+ */
+export class InvalidationListener implements AsyncDisposable {
+  readonly #options: InvalidationOptions;
+  readonly #closing = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #polling: Promise<void>;
+  #connected = false;
+
+  constructor(options: InvalidationOptions) {
+    this.#options = options;
+    const { signal } = options;
+    this.#signal = signal ? AbortSignal.any([signal, this.#closing.signal]) : this.#closing.signal;
+    this.#polling = this.#poll();
+  }
+
+  /** Whether the last poll succeeded. False until the first one has. */
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  /** Ends the poll that is under way, and resolves when it has ended. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort();
+    await this.#polling;
+  }
+
+  async #poll(): Promise<void> {
+    for (let failures = 0; !this.#signal.aborted; ) {
+      try {
+        const messages = await this.#received();
+        failures = 0;
+        this.#connect(true);
+        await this.#consumed(messages);
+      } catch (error) {
+        if (this.#signal.aborted) break;
+        this.#connect(false);
+        failures += 1;
+        this.#warn('The invalidation queue could not be polled', { error: classOf(error) });
+        await this.#backOff(failures);
+      }
+    }
+    this.#connect(false);
+  }
+
+  async #received(): Promise<readonly Message[]> {
+    const { sqs, queueUrl } = this.#options;
+    const { Messages = [] } = await sqs.send(
+      new ReceiveMessageCommand({
+        QueueUrl: queueUrl,
+        MaxNumberOfMessages: 10,
+        WaitTimeSeconds: LONG_POLL_S,
+      }),
+      // The SDK gives up on its own on no answer; a long poll is none for up to 20 s.
+      { abortSignal: this.#signal, requestTimeout: (LONG_POLL_S + 10) * 1_000 },
+    );
+    return Messages;
+  }
+
+  /** A message is deleted whatever it held: read again, it would say the same. A repeat is harmless, so a crash may repeat. */
+  async #consumed(messages: readonly Message[]): Promise<void> {
+    const { sqs, queueUrl, agentId, notice } = this.#options;
+    for (const { Body = '', MessageId = '' } of messages) {
+      const receipt = receive(Body, agentId, notice);
+      if (receipt !== 'noticed') this.#warn('A message had no effect', { receipt, messageId: MessageId });
+    }
+    const entries = messages.map(({ ReceiptHandle }, index) => ({ Id: String(index), ReceiptHandle }));
+    if (entries.length === 0) return;
+    await sqs.send(new DeleteMessageBatchCommand({ QueueUrl: queueUrl, Entries: entries }), {
+      abortSignal: this.#signal,
+    });
+  }
+
+  #connect(connected: boolean): void {
+    if (this.#connected === connected) return;
+    this.#connected = connected;
+    this.#options.onConnected?.(connected);
+  }
+
+  async #backOff(failures: number): Promise<void> {
+    const { wait = (ms, signal) => delay(ms, undefined, { signal, ref: false }) } = this.#options;
+    const ms = Math.min(BACKOFF_MS.most, BACKOFF_MS.first * 2 ** (failures - 1));
+    // Aborting is how a wait is cut short; the loop sees that for itself.
+    await wait(ms, this.#signal).catch(() => undefined);
+  }
+
+  #warn(message: string, fields: Readonly<Record<string, string>>): void {
+    this.#options.log?.warn(message, fields);
+  }
+}
+
+/** Passes on what a message says, if it keeps to the contract and is for this agent. */
+export function receive(body: string, agentId: string, notice: (notice: VersionNotice) => void): Receipt {
+  try {
+    const envelope = snsEnvelope.safeParse(JSON.parse(body));
+    const message: unknown = JSON.parse(envelope.success ? envelope.data.Message : body);
+    const invalidation = parsed('cache invalidation', cacheInvalidation, message);
+    if (invalidation.agentId !== agentId) return "another agent's";
+    notice({
+      secret: invalidation.secret,
+      secretArn: invalidation.secretArn,
+      versionId: invalidation.versionId,
+      versionCreatedAt: Date.parse(invalidation.versionCreatedAt),
+      movedAt: Date.parse(invalidation.movedAt),
+    });
+    return 'noticed';
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof UnexpectedShapeError) return 'malformed';
+    throw error;
+  }
+}
+
+function classOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error;
+}
