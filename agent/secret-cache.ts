@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import { told } from './adoption.ts';
 import { type Clock, steadyClock } from './clock.ts';
 import {
   AgentClosedError,
@@ -321,17 +322,6 @@ export class SecretCache implements Disposable {
 
   #assertOpen(): void {
     if (this.#closed) throw new AgentClosedError('The secret cache is closed');
-  }
-}
-
-/** A listener's own failure must not fail the read that it is told of. */
-function told(listener: ChangeListener, version: SecretVersion): void {
-  try {
-    listener(version);
-  } catch (error) {
-    process.emitWarning(
-      `A listener to a secret's changes failed: ${error instanceof Error ? error.name : ''}`,
-    );
   }
 }
 
