@@ -10,7 +10,10 @@ const textual = z.union([z.string(), secretValue.transform((value) => value.reve
 const postgresCredential = z.object({
   engine: z.enum(['postgres', 'postgresql', 'aurora-postgresql']),
   host: z.string().min(1),
-  port: z.union([textual, z.number()]).pipe(z.coerce.number().int().min(1).max(65_535)).default(5432),
+  port: z
+    .union([textual.transform(Number), z.number()])
+    .pipe(z.number().int().min(1).max(65_535))
+    .default(5432),
   dbname: z.string().min(1).default('postgres'),
   username: z.string().min(1),
   password: secretValue,
