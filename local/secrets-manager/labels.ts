@@ -23,7 +23,7 @@ export function carrierOf(labels: Labels, label: string): string | undefined {
 
 /**
  * Puts `added` on a version, taking each label off whichever version had it. Where AWSCURRENT moves, AWSPREVIOUS goes
- * to the version it leaves.
+ * to the version it leaves, and that version's AWSPENDING (a rotation long finished) goes away, as recorded from AWS.
  */
 export function attach(labels: Labels, versionId: string, added: readonly string[]): Relabelled {
   const result = new Map(labels);
@@ -41,6 +41,7 @@ export function attach(labels: Labels, versionId: string, added: readonly string
     put(versionId, label);
     if (left === undefined || left === versionId) continue;
     result.set(versionId, without(result.get(versionId), PREVIOUS));
+    result.set(left, without(result.get(left), PENDING));
     put(left, PREVIOUS);
   }
   if ((result.get(versionId)?.length ?? 0) > LABELS_PER_VERSION) {

@@ -1,6 +1,6 @@
 /** The secrets of one account and region: what is kept of each, and how a SecretId finds it. */
 import { type ErrorCode, invalidRequest, notFound, SecretsManagerError } from './errors.ts';
-import { CURRENT, type Labels } from './labels.ts';
+import type { Labels } from './labels.ts';
 
 /** A value as it travels: text, or base64 of bytes. */
 export type Value =
@@ -109,7 +109,7 @@ export function createSecrets({ now }: { now: () => Date }) {
 const LARGEST_VALUE = 65_536;
 
 /** The one value of a request, or none; a request with both is refused. */
-export function valueOf(request: {
+export function requestedValue(request: {
   SecretString?: string | undefined;
   SecretBinary?: string | undefined;
 }): Value | undefined {
@@ -160,5 +160,6 @@ export function versionIdsToStages(secret: Secret): Record<string, readonly stri
   return labelled.length > 0 ? Object.fromEntries(labelled) : undefined;
 }
 
-export const hasCurrent = (secret: Secret) =>
-  [...secret.labels.values()].some((labels) => labels.includes(CURRENT));
+/** Every version with its labels, oldest first. */
+export const versionsOf = (secret: Secret) =>
+  [...secret.versions.values()].map((version) => ({ version, labels: secret.labels.get(version.id) ?? [] }));
