@@ -3,7 +3,8 @@ import {
   DeleteMessageBatchCommand,
   type Message,
   ReceiveMessageCommand,
-  type SQSClient,
+  SQSClient,
+  type SQSClientConfig,
 } from '@aws-sdk/client-sqs';
 import { z } from 'zod';
 import { cacheInvalidation } from '../events/cache-invalidation/event.ts';
@@ -33,6 +34,18 @@ const snsEnvelope = z.object({ Type: z.literal('Notification'), Message: z.strin
 
 const LONG_POLL_S = 20;
 const BACKOFF_MS = { first: 500, most: 30_000 };
+
+/** Milliseconds. A poll whose connection died unnoticed must not wait for ever; a long poll may well wait for 20 s. */
+const PATIENCE = {
+  connectionTimeout: 2_000,
+  requestTimeout: (LONG_POLL_S + 10) * 1_000,
+  throwOnRequestTimeout: true,
+};
+
+/** An SQS client that is fit for long polls. */
+export function agentSqs(config: SQSClientConfig = {}): SQSClient {
+  return new SQSClient({ customUserAgent: 'keyturn/agent', requestHandler: PATIENCE, ...config });
+}
 
 /**
  * Reads an agent's queue until it is closed, and passes each notice on. A queue that can't be read is tried again ever more
@@ -92,8 +105,7 @@ export class InvalidationListener implements AsyncDisposable {
         MaxNumberOfMessages: 10,
         WaitTimeSeconds: LONG_POLL_S,
       }),
-      // The SDK gives up on its own on no answer; a long poll is none for up to 20 s.
-      { abortSignal: this.#signal, requestTimeout: (LONG_POLL_S + 10) * 1_000 },
+      { abortSignal: this.#signal },
     );
     return Messages;
   }

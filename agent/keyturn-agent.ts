@@ -1,8 +1,8 @@
 import type { SecretsManagerClientConfig } from '@aws-sdk/client-secrets-manager';
-import { SQSClient } from '@aws-sdk/client-sqs';
+import type { SQSClient } from '@aws-sdk/client-sqs';
 import { type AdoptionListener, told } from './adoption.ts';
 import { AgentClosedError } from './errors.ts';
-import { InvalidationListener, type InvalidationOptions } from './invalidation.ts';
+import { agentSqs, InvalidationListener, type InvalidationOptions } from './invalidation.ts';
 import { RotatingPool, type RotatingPoolOptions } from './postgres.ts';
 import { SecretCache, type SecretCacheOptions } from './secret-cache.ts';
 import type { SecretSource, SecretVersion } from './secret-version.ts';
@@ -130,7 +130,7 @@ export class KeyturnAgent implements AsyncDisposable {
   }
 
   #ownSqs(): SQSClient {
-    const client = new SQSClient({ customUserAgent: 'keyturn/agent', ...this.#options.aws });
+    const client = agentSqs(this.#options.aws);
     this.#owned.push(client);
     return client;
   }

@@ -255,6 +255,9 @@ export class SecretCache implements Disposable {
 
   #keep(secretId: string, version: SecretVersion, readAt: number): SecretVersion {
     this.#assertOpen();
+    if (this.#now() - readAt > this.#staleMs) {
+      throw new SourceUnreachableError(`The answer for ${secretId} came too late to be served`);
+    }
     const before = this.#entries.peek(secretId);
     const track = this.#track(secretId);
     track.floors = met(track.floors, version);

@@ -16,6 +16,8 @@ export function versionIdOf(number: number): string {
 export class Store implements SecretSource {
   now = 0;
   fetches: { readonly at: number; readonly versionId: string | undefined }[] = [];
+  /** What each read that was answered saw in force. */
+  seen: { readonly secretId: string; readonly at: number; readonly current: number | undefined }[] = [];
   failure: Error | undefined;
   /** How many of the next reads don't see the last move yet. */
   lag = 0;
@@ -23,6 +25,7 @@ export class Store implements SecretSource {
   readonly #moves: number[] = [];
   /** Each read waits for it: set it to hold reads in flight. */
   gate: Promise<void> = Promise.resolve();
+  gateOf = (): Promise<void> => this.gate;
 
   constructor() {
     this.rotate();
@@ -50,19 +53,17 @@ export class Store implements SecretSource {
     return this.#moves.at(-1) ?? 0;
   }
 
-  async fetch(
-    _secretId: string,
-    { versionId }: { readonly versionId?: string } = {},
-  ): Promise<SecretVersion> {
+  async fetch(secretId: string, { versionId }: { readonly versionId?: string } = {}): Promise<SecretVersion> {
     this.fetches.push({ at: this.now, versionId });
     // What a read sees is settled when it is sent, not when its answer comes.
     const lags = this.lag > 0 && this.#moves.length > 1;
     if (lags) this.lag -= 1;
     const seen = this.#moves.at(lags ? -2 : -1) ?? 0;
     const failure = this.failure;
-    await this.gate;
-    if (failure) throw failure;
     const number = versionId === undefined ? seen : Number(versionId);
+    this.seen.push({ secretId, at: this.now, current: number === seen && !failure ? seen : undefined });
+    await this.gateOf();
+    if (failure) throw failure;
     const version = this.#versions[number];
     if (!version) throw new SecretNotFoundError('no such version');
     return {
