@@ -1,0 +1,29 @@
+import { Logger } from '@aws-lambda-powertools/logger';
+import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
+import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import middy from '@middy/core';
+import { z } from 'zod';
+import { parsed } from '../../events/contract.ts';
+import { eventBus } from '../../shared/notification/event-bus.ts';
+import { revokeSuperseded } from './revoke-superseded.ts';
+
+const environment = parsed(
+  'The environment of revoke-superseded',
+  z.object({ EVENT_BUS_NAME: z.string().min(1) }),
+  process.env,
+);
+const log = new Logger();
+const client = { customUserAgent: [['keyturn', 'revoke-superseded']] as [string, string][] };
+const secretsManager = new SecretsManagerClient(client);
+const dependencies = {
+  secretsManager,
+  bus: eventBus(new EventBridgeClient(client), environment.EVENT_BUS_NAME),
+  log,
+  // The SDK learns how far Secrets Manager's clock is from ours from its answers.
+  now: () => new Date(Date.now() + secretsManager.config.systemClockOffset),
+};
+
+export const handler = middy<unknown, void>()
+  .use(injectLambdaContext(log))
+  .handler((event) => revokeSuperseded(event, dependencies));

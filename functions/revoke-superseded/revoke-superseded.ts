@@ -1,0 +1,106 @@
+import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { parsed } from '../../events/contract.ts';
+import { credentialRevoked } from '../../events/credential-revoked/event.ts';
+import { graceEnded } from '../../events/grace-ended/event.ts';
+import { type CredentialEntry, credentialsIn } from '../../shared/credential/credentials-in.ts';
+import type { SecretJson } from '../../shared/credential/secret-json.ts';
+import { describeSecret, versionDates } from '../../shared/labels/read.ts';
+import { agentIdOf, graceMsOf, isManaged } from '../../shared/labels/tags.ts';
+import type { EventBus } from '../../shared/notification/event-bus.ts';
+import { NoCurrentVersionError } from '../../shared/rotation/errors.ts';
+import { adminArnOf } from '../../shared/rotation/set-secret.ts';
+import { rotatorOf } from '../../shared/rotators/registry.ts';
+import { called } from '../../shared/secrets-manager/errors.ts';
+import { readVersion } from '../../shared/secrets-manager/versions.ts';
+import { verdictOf } from './superseded.ts';
+
+/** Asked before the grace period is over. Failing makes the delivery come again. */
+export class InGraceError extends Error {
+  override readonly name = 'InGraceError';
+  constructor() {
+    super('The grace period of the superseded version is not over yet');
+  }
+}
+
+export interface RevokeSupersededDependencies {
+  readonly secretsManager: SecretsManagerClient;
+  readonly bus: EventBus;
+  readonly log: { info(message: string, fields: Record<string, string>): void };
+  /** Secrets Manager's time: versions are dated by it. */
+  readonly now: () => Date;
+}
+
+/**
+ * Makes the target refuse what a rotation superseded. The call is a hint: what is revoked is judged from the labels, and from
+ * the version that the target itself says its login holds. A repeat revokes what is revoked, and says so once more.
+ */
+export async function revokeSuperseded(
+  input: unknown,
+  dependencies: RevokeSupersededDependencies,
+): Promise<void> {
+  const { secretsManager, bus, log, now } = dependencies;
+  const request = parsed('The end of a grace period', graceEnded, input);
+  const { secretArn, supersededVersionId, currentVersionId, rotationId, graceEndsAt } = request;
+  // Dates first: a version that is listed and has no label afterwards is superseded, not about to be labelled.
+  const createdAt = await called('ListSecretVersionIds', () => versionDates(secretsManager, secretArn));
+  const secret = await called('DescribeSecret', () => describeSecret(secretsManager, secretArn));
+  const { stages, lastRotatedAt, tags } = secret;
+  const ignored = (reason: string) => log.info('Nothing revoked', { reason, secretArn, supersededVersionId });
+  if (!isManaged(tags)) return ignored('not managed');
+  const verdict = verdictOf(request, { stages, createdAt, lastRotatedAt }, graceMsOf(tags), now());
+  if (verdict.kind === 'in grace') throw new InGraceError();
+  if (verdict.kind === 'not superseded') return ignored('not superseded');
+
+  const superseded = await readVersion(secretsManager, secretArn, { versionId: supersededVersionId });
+  if (!superseded) return ignored('pruned');
+  const kept = await valuesOf(dependencies, secretArn, verdict.keptVersionIds);
+  let revoked = 0;
+  for (const entry of credentialsIn(superseded.value)) {
+    const outcome = await revoke(entry, kept, verdict.supersededVersionIds, dependencies);
+    if (outcome === 'revoked') revoked += 1;
+  }
+  if (revoked === 0) return ignored('in use');
+  await bus.publish([
+    credentialRevoked.of({
+      schemaVersion: 1,
+      secret: secret.name,
+      secretArn: secret.arn,
+      agentId: agentIdOf(tags),
+      rotationId,
+      revokedVersionId: supersededVersionId,
+      currentVersionId,
+      graceEndsAt,
+      revokedAt: now().toISOString(),
+    }),
+  ]);
+  log.info('Revoked', { secretArn, supersededVersionId, currentVersionId });
+}
+
+async function revoke(
+  entry: CredentialEntry,
+  kept: readonly SecretJson[],
+  supersededVersionIds: ReadonlySet<string>,
+  { secretsManager }: RevokeSupersededDependencies,
+): Promise<'revoked' | 'in use'> {
+  const { field, engine, credential } = entry;
+  const keptHere = kept.flatMap((value) => (field === undefined ? value : (value.nested(field) ?? [])));
+  const adminArn = adminArnOf(entry);
+  // A login that can't have a twin was given a new password in its place, so the superseded one is refused already.
+  if (adminArn === undefined) return 'in use';
+  const admin = await readVersion(secretsManager, adminArn, { stage: 'AWSCURRENT' });
+  if (!admin) throw new NoCurrentVersionError('The admin secret (masterarn)');
+  const rotator = rotatorOf(engine);
+  return rotator.revoke({ superseded: credential, kept: keptHere, admin: admin.value, supersededVersionIds });
+}
+
+/** A pending version may have no value yet: it keeps nothing then, and the target's own note guards what it gets next. */
+async function valuesOf(
+  { secretsManager }: RevokeSupersededDependencies,
+  secretArn: string,
+  versionIds: readonly string[],
+): Promise<readonly SecretJson[]> {
+  const versions = await Promise.all(
+    versionIds.map((versionId) => readVersion(secretsManager, secretArn, { versionId })),
+  );
+  return versions.flatMap((version) => version?.value ?? []);
+}

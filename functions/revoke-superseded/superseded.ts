@@ -1,0 +1,50 @@
+import type { LabelFacts } from '../../shared/labels/change.ts';
+
+export type Verdict =
+  /** Both versions exist, the one superseded the other, and grace is over. */
+  | {
+      readonly kind: 'due';
+      readonly supersededVersionIds: ReadonlySet<string>;
+      readonly keptVersionIds: readonly string[];
+    }
+  /** The version is in use, or the labels don't show that it was superseded: a rollback, or a forged call. */
+  | { readonly kind: 'not superseded' }
+  /** Asked too early: come again. */
+  | { readonly kind: 'in grace' };
+
+/** Secrets Manager notes a rotation's date a little after the label moved; clocks differ by less. */
+const toleranceMs = 60_000;
+const clockToleranceMs = 2_000;
+
+/**
+ * Whether a version is superseded for good, judged from the labels and dates that Secrets Manager gives. What the caller says
+ * names the versions, and can only be wrong or too early: grace began neither before the version that supersedes was made, nor
+ * before the rotation that made it current was over. So nobody ends a grace period by calling this function by hand.
+ */
+export function verdictOf(
+  { supersededVersionId, currentVersionId }: { supersededVersionId: string; currentVersionId: string },
+  { stages, createdAt, lastRotatedAt }: LabelFacts,
+  graceMs: number,
+  now: Date,
+): Verdict {
+  const labelled = (label: string) =>
+    Object.keys(stages).filter((versionId) => stages[versionId]?.includes(label));
+  const current = labelled('AWSCURRENT');
+  const kept = [...new Set([...current, ...labelled('AWSPENDING')])];
+  const supersededAt = dateOf(createdAt, supersededVersionId);
+  const successorAt = dateOf(createdAt, currentVersionId);
+  if (!supersededAt || !successorAt || supersededAt >= successorAt || kept.includes(supersededVersionId)) {
+    return { kind: 'not superseded' };
+  }
+  const rotatedAt = current.includes(currentVersionId) ? (lastRotatedAt?.getTime() ?? 0) : 0;
+  const graceBegan = Math.max(successorAt.getTime(), rotatedAt - toleranceMs);
+  if (now.getTime() + clockToleranceMs < graceBegan + graceMs) return { kind: 'in grace' };
+  const supersededVersionIds = new Set(
+    Object.keys(createdAt).filter((versionId) => !kept.includes(versionId)),
+  );
+  return { kind: 'due', supersededVersionIds, keptVersionIds: kept };
+}
+
+function dateOf(createdAt: LabelFacts['createdAt'], versionId: string): Date | undefined {
+  return Object.hasOwn(createdAt, versionId) ? createdAt[versionId] : undefined;
+}

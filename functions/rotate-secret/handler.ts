@@ -1,0 +1,37 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { Logger } from '@aws-lambda-powertools/logger';
+import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
+import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import middy from '@middy/core';
+import { z } from 'zod';
+import { parsed } from '../../events/contract.ts';
+import { eventBus } from '../../shared/notification/event-bus.ts';
+import { rotateSecret } from './rotate-secret.ts';
+
+const environment = parsed(
+  'The environment of rotate-secret',
+  z.object({
+    EVENT_BUS_NAME: z.string().min(1),
+    /** ARNs with commas between them; empty: no list. */
+    ALLOWED_SECRETS: z
+      .string()
+      .default('')
+      .transform((text) => text.split(',').flatMap((arn) => arn.trim() || [])),
+  }),
+  process.env,
+);
+const log = new Logger();
+const client = { customUserAgent: [['keyturn', 'rotate-secret']] as [string, string][] };
+const dependencies = {
+  secretsManager: new SecretsManagerClient(client),
+  bus: eventBus(new EventBridgeClient(client), environment.EVENT_BUS_NAME),
+  allowedSecrets: environment.ALLOWED_SECRETS.length > 0 ? environment.ALLOWED_SECRETS : undefined,
+  log,
+  now: () => new Date(),
+  pause,
+};
+
+export const handler = middy<unknown, void>()
+  .use(injectLambdaContext(log))
+  .handler((event) => rotateSecret(event, dependencies));
