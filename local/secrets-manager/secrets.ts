@@ -1,6 +1,7 @@
 /** The secrets of one account and region: what is kept of each, and how a SecretId finds it. */
 import { type ErrorCode, invalidRequest, notFound, SecretsManagerError } from './errors.ts';
 import type { Labels } from './labels.ts';
+import type { Window } from './schedule.ts';
 
 /** A value as it travels: text, or base64 of bytes. */
 export type Value =
@@ -36,7 +37,13 @@ export type Secret = {
   policy: string | undefined;
   /** Absent until RotateSecret was called once; CancelRotateSecret keeps the function and forgets the rules. */
   rotation:
-    | { enabled: boolean; lambdaArn: string; rules: RotationRules; last?: Date; next: Date | undefined }
+    | {
+        enabled: boolean;
+        lambdaArn: string;
+        rules: RotationRules;
+        last: Date | undefined;
+        next: Window | undefined;
+      }
     | undefined;
 };
 
