@@ -11,7 +11,16 @@ import {
   SourceUnreachableError,
 } from './errors.ts';
 import type { SecretSource, SecretVersion } from './secret-version.ts';
-import { type Floors, met, missed, noticed, reaches, type VersionNotice } from './version-floor.ts';
+import {
+  type Floors,
+  met,
+  missed,
+  noticed,
+  reaches,
+  UNMET_MAX,
+  type VersionNotice,
+  withoutWords,
+} from './version-floor.ts';
 
 /** All durations are in milliseconds. */
 export interface SecretCacheOptions {
@@ -30,6 +39,8 @@ export interface SecretCacheOptions {
 
 /** Waits between the rounds in which a noticed version is looked for: reads are eventually consistent. */
 const ROUND_WAITS_MS = [50, 100, 200, 400, 800, 1_600];
+/** After so many rounds in one go, new words keep coming in faster than they prove false: a flood. */
+const ROUNDS_MAX = ROUND_WAITS_MS.length * (UNMET_MAX + 1);
 /** After so many words that proved false within the window, notices cause reads but hold up no reader. */
 const FALSE_WORDS_MAX = 3;
 const FALSE_WORDS_WINDOW_MS = 600_000;
@@ -78,7 +89,7 @@ export class SecretCache implements Disposable {
   readonly #random: () => number;
   readonly #entries: LRUCache<string, Entry>;
   readonly #tracks: LRUCache<string, Track>;
-  readonly #flights = new Map<string, Promise<SecretVersion>>();
+  readonly #flights = new Map<string, Promise<Entry>>();
   readonly #listeners = new Map<string, Set<ChangeListener>>();
   #closed = false;
 
@@ -176,14 +187,22 @@ export class SecretCache implements Disposable {
   }
 
   async #renewed(secretId: string): Promise<SecretVersion> {
-    const { failure } = this.#track(secretId);
-    if (failure && this.#now() < failure.retryAt && !this.#flights.has(secretId)) {
-      return this.#lastKnownGood(secretId, failure.error);
-    }
-    try {
-      return await this.#flight(secretId);
-    } catch (error) {
-      return this.#lastKnownGood(secretId, error);
+    for (;;) {
+      const { failure } = this.#track(secretId);
+      if (failure && this.#now() < failure.retryAt && !this.#flights.has(secretId)) {
+        return this.#lastKnownGood(secretId, failure.error);
+      }
+      try {
+        const { version, readAt } = await this.#flight(secretId);
+        this.#assertOpen();
+        if (this.#now() - readAt > this.#staleMs) {
+          throw new SourceUnreachableError(`The answer for ${secretId} came too late to be served`);
+        }
+        // The floor may have moved between the end of the read and here.
+        if (reaches(version, this.#track(secretId).floors)) return version;
+      } catch (error) {
+        return this.#lastKnownGood(secretId, error);
+      }
     }
   }
 
@@ -207,14 +226,14 @@ export class SecretCache implements Disposable {
     });
   }
 
-  #flight(secretId: string): Promise<SecretVersion> {
+  #flight(secretId: string): Promise<Entry> {
     const flying = this.#flights.get(secretId);
     if (flying) return flying;
     const flight = this.#read(secretId)
       .then(
-        (version) => {
+        (entry) => {
           this.#track(secretId).failure = undefined;
-          return version;
+          return entry;
         },
         (error: unknown) => {
           this.#backOff(secretId, error);
@@ -227,8 +246,8 @@ export class SecretCache implements Disposable {
   }
 
   /** Reads until what was read reaches the floor. A floor that moves meanwhile is the one that counts. */
-  async #read(secretId: string): Promise<SecretVersion> {
-    for (let round = 0; ; ) {
+  async #read(secretId: string): Promise<Entry> {
+    for (let round = 0, moves = 0; ; round += 1) {
       const readAt = this.#now();
       const [top] = this.#track(secretId).floors;
       if (top && (!top.met || round > 0)) {
@@ -239,33 +258,35 @@ export class SecretCache implements Disposable {
       }
       const current = await this.#fetch(secretId);
       const track = this.#track(secretId);
-      const moved = track.floors[0]?.versionId !== top?.versionId;
-      if (!moved && !reaches(current, track.floors)) this.#miss(track);
+      const moved = track.floors[0]?.versionId !== top?.versionId && moves < UNMET_MAX;
+      if (!moved && !reaches(current, track.floors)) this.#miss(track, round);
       if (reaches(current, track.floors)) return this.#keep(secretId, current, readAt);
-      if (!moved) await this.#wait(ROUND_WAITS_MS[round % ROUND_WAITS_MS.length] ?? 0);
-      round += 1;
+      if (moved) moves += 1;
+      else await this.#wait(ROUND_WAITS_MS[round % ROUND_WAITS_MS.length] ?? 0);
     }
   }
 
-  #miss(track: Track): void {
+  #miss(track: Track, round: number): void {
     const { floors, dropped } = missed(track.floors, ROUND_WAITS_MS.length);
-    track.floors = floors;
-    if (dropped === 'word') track.falseWords = [...track.falseWords, this.#now()].slice(-FALSE_WORDS_MAX);
+    const flood = round >= ROUNDS_MAX;
+    track.floors = flood ? withoutWords(floors) : floors;
+    const falseWords = flood ? FALSE_WORDS_MAX : Number(dropped === 'word');
+    track.falseWords = [...track.falseWords, ...Array<number>(falseWords).fill(this.#now())].slice(
+      -FALSE_WORDS_MAX,
+    );
   }
 
-  #keep(secretId: string, version: SecretVersion, readAt: number): SecretVersion {
+  #keep(secretId: string, version: SecretVersion, readAt: number): Entry {
     this.#assertOpen();
-    if (this.#now() - readAt > this.#staleMs) {
-      throw new SourceUnreachableError(`The answer for ${secretId} came too late to be served`);
-    }
     const before = this.#entries.peek(secretId);
     const track = this.#track(secretId);
     track.floors = met(track.floors, version);
-    this.#entries.set(secretId, { version, readAt, ttlMs: this.#ttlMs * (1 - this.#random() / 10) });
+    const entry = { version, readAt, ttlMs: this.#ttlMs * (1 - this.#random() / 10) };
+    this.#entries.set(secretId, entry);
     if (before?.version.versionId !== version.versionId) {
       for (const listener of this.#listeners.get(secretId) ?? []) told(listener, version);
     }
-    return version;
+    return entry;
   }
 
   async #fetchNamed(secretId: string, versionId: string): Promise<SecretVersion | undefined> {

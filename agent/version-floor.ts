@@ -29,8 +29,8 @@ export interface ReadVersion {
 
 /** Event times come in whole seconds. */
 const GRAIN_MS = 1_000;
-/** More words than this at a time are not waited for: a flood must not hold up the readers. */
-const UNMET_MAX = 3;
+/** The newest words count; one that is in force later implies the others. */
+export const UNMET_MAX = 3;
 
 /**
  * Whether a version is no older than the floor. It is if it is the floor, or if it was made after the floor came into force,
@@ -55,6 +55,7 @@ export function noticed(
     const outcome = floors.length > 1 ? 'hinted' : 'known';
     return { outcome, floors: floors.map((floor) => raised(floor, notice)).toSorted(newestFirst) };
   }
+  const unmet = floors.filter(({ met }) => !met);
   const floor: Floor = {
     versionId: notice.versionId,
     createdAt: notice.versionCreatedAt,
@@ -67,8 +68,9 @@ export function noticed(
     // Late, as a rule. But a forged notice of the version in force can push the floor's time ahead of the true ones.
     return { outcome: floor.createdAt > met.createdAt ? 'hinted' : 'known', floors };
   }
-  if (!trusted || floors.filter(({ met }) => !met).length >= UNMET_MAX) return { outcome: 'hinted', floors };
-  return { outcome: 'moved', floors: [...floors, floor].toSorted(newestFirst) };
+  const newest = [...unmet, floor].toSorted(newestFirst).slice(0, UNMET_MAX);
+  if (!trusted || !newest.includes(floor)) return { outcome: 'hinted', floors };
+  return { outcome: 'moved', floors: [...newest, ...(met ? [met] : [])].toSorted(newestFirst) };
 }
 
 /** The floor once a read showed a version in force: readers never go back from it, notices or none. */
@@ -98,6 +100,11 @@ export function missed(
   if (!top) return { floors };
   if (top.rounds + 1 < roundsMax) return { floors: [{ ...top, rounds: top.rounds + 1 }, ...under] };
   return { floors: under, dropped: top.met ? 'met' : 'word' };
+}
+
+/** The floors without those that are but somebody's word. */
+export function withoutWords(floors: Floors): Floors {
+  return floors.filter(({ met }) => met);
 }
 
 function raised(floor: Floor, notice: VersionNotice): Floor {

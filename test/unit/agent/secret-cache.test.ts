@@ -283,4 +283,28 @@ describe('after a forged notice', () => {
     expect(store.now).toBeLessThan(30_000);
     expect(store.fetches.length).toBeLessThan(60);
   });
+
+  test('a flood that does not stop while it is being looked into makes hints of all notices, for ten minutes', async () => {
+    let number = 500;
+    const flood = () => cache.notice(forged(number, epoch + 1_000 * number++));
+    cache = cacheOver(store, {
+      wait: async (ms) => {
+        store.now += ms;
+        flood();
+      },
+    });
+    await served();
+    flood();
+    expect(await served()).toBe(0);
+    expect(store.now).toBeLessThan(30_000);
+    expect(store.fetches.length).toBeLessThan(60);
+    cache.notice(store.rotate());
+    expect(await served()).toBe(0);
+    await settled();
+    expect(await served()).toBe(1);
+    store.now += 600_001;
+    await served();
+    cache.notice(store.rotate());
+    expect(await served()).toBe(2);
+  });
 });
