@@ -87,12 +87,8 @@ function cronSchedule(fields: string, expression: string): Omit<Schedule, 'durat
     throw invalidExpression(expression);
   }
   if ((dayOfMonth === '?') === (dayOfWeek === '?')) throw invalidExpression(expression);
-  const cron = parsedCron(
-    ['0', '0', fromStart(hours), dayOfMonth, month, dayOfWeek]
-      .map((field) => field.replace('?', '*'))
-      .join(' '),
-    expression,
-  );
+  const days = `${spelledOut(dayOfMonth, 31)} ${spelledOut(month, 12)} ${spelledOut(dayOfWeek, 7)}`;
+  const cron = parsedCron(`0 0 ${spelledOut(hours, 23)} ${days}`, expression);
   const opensAfter = (instant: Date) => cron.nextRun(instant) ?? undefined;
   const runs = cron.nextRuns(50, new Date(0)).map((run) => run.getTime());
   const gaps = runs.slice(1).map((run, index) => run - (runs[index] ?? run));
@@ -108,8 +104,12 @@ function parsedCron(pattern: string, expression: string): Cron {
   }
 }
 
-/** AWS takes `/4` for `0/4`; croner wants the start spelled out. */
-const fromStart = (field: string) => (field.startsWith('/') ? `*${field}` : field);
+/** AWS takes `/4` and `0/4` for "from the start, every fourth"; croner wants the whole range spelled out. */
+const spelledOut = (field: string, last: number) =>
+  field
+    .replace('?', '*')
+    .replace(/^\//, '*/')
+    .replace(/^(\d+)\//, `$1-${last}/`);
 
 const truncated = (milliseconds: number, unit: number) => Math.floor(milliseconds / unit) * unit;
 
