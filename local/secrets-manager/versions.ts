@@ -1,6 +1,15 @@
 /** Operations on the values and labels of a secret that exists: get, put, update, move a label. */
 import { exists, invalidParameter, invalidRequest, notFound, valueNotFound } from './errors.ts';
-import { attach, CURRENT, carrierOf, type LabelMove, moveLabel } from './labels.ts';
+import {
+  attach,
+  CURRENT,
+  carrierOf,
+  detach,
+  type LabelMove,
+  type Labels,
+  moveLabel,
+  PENDING,
+} from './labels.ts';
 import type { Request } from './requests.ts';
 import { prune, requestedValue, type Secret, sameValue, type Value, versionsOf } from './secrets.ts';
 
@@ -61,10 +70,17 @@ export function storeValue(
   const { labels, moves } = attach(secret.labels, id, added);
   if (known) known.value = value;
   else secret.versions.set(id, { id, created: now(), value, lastAccessed: undefined });
-  secret.labels = labels;
+  secret.labels = moves.some(({ label }) => label === CURRENT) ? abandoned(secret, labels, id) : labels;
   secret.lastChanged = now();
   prune(secret, now());
   return { result: id, moves };
+}
+
+/** A new AWSCURRENT written past a rotation abandons it: AWS takes AWSPENDING off the rotation's version. */
+function abandoned(secret: Secret, labels: Labels, written: string): Labels {
+  const pending = carrierOf(labels, PENDING);
+  if (!secret.rotation || pending === undefined || pending === written) return labels;
+  return detach(labels, pending, PENDING);
 }
 
 /** PutSecretValue: without stages the new version becomes AWSCURRENT at once. */
