@@ -1,0 +1,136 @@
+import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { DeleteMessageBatchCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { mockClient } from 'aws-sdk-client-mock';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import {
+  type Adoption,
+  AgentClosedError,
+  createKeyturnAgent,
+  type KeyturnAgent,
+} from '../../../agent/index.ts';
+import type { VersionNotice } from '../../../agent/version-floor.ts';
+import { PostgresServer } from './postgres-server.ts';
+import { Store, secret } from './setting.ts';
+
+const agentId = 'billing-7';
+const secretsManager = mockClient(SecretsManagerClient);
+const sqs = mockClient(SQSClient);
+let server: PostgresServer;
+let store: Store;
+let agent: KeyturnAgent;
+let port: number;
+const queue: VersionNotice[] = [];
+const adoptions: Adoption[] = [];
+let arrived = Promise.withResolvers<void>();
+
+beforeEach(async () => {
+  server = new PostgresServer();
+  port = await server.listening();
+  store = new Store();
+  for (const list of [queue, adoptions]) list.length = 0;
+  secretsManager.on(GetSecretValueCommand).callsFake(async ({ SecretId, VersionId }) => {
+    const version = await store.fetch(SecretId, VersionId === undefined ? {} : { versionId: VersionId });
+    return {
+      VersionId: version.versionId,
+      CreatedDate: new Date(version.createdAt),
+      VersionStages: [...version.stages],
+      SecretString: version.value.reveal(),
+    };
+  });
+  sqs.on(DeleteMessageBatchCommand).resolves({});
+  sqs.on(ReceiveMessageCommand).callsFake(async (_input, _client) => {
+    await arrived.promise;
+    arrived = Promise.withResolvers();
+    return { Messages: queue.splice(0).map((notice) => ({ ReceiptHandle: 'r', Body: bodyOf(notice) })) };
+  });
+  moveTo('agent_a');
+  agent = createKeyturnAgent({
+    agentId,
+    queueUrl: 'https://sqs.eu-central-1.amazonaws.com/123456789012/keyturn-billing-7',
+    aws: { region: 'eu-central-1' },
+    now: () => store.now,
+    onAdopted: (adoption) => {
+      adoptions.push(adoption);
+      server.changed();
+    },
+  });
+});
+afterEach(async () => {
+  arrived.resolve();
+  await agent.close();
+  await server[Symbol.asyncDispose]();
+  secretsManager.reset();
+  sqs.reset();
+});
+
+function moveTo(username: string): VersionNotice {
+  server.logins.set(username, `p-${username}`);
+  store.now += 10_000;
+  const login = {
+    engine: 'postgres',
+    host: '127.0.0.1',
+    port,
+    username,
+    password: `p-${username}`,
+    ssl: false,
+  };
+  return store.rotate(JSON.stringify({ database: login, apiKey: `key-of-${username}` }));
+}
+
+function bodyOf(notice: VersionNotice): string {
+  const { versionCreatedAt, movedAt, ...ids } = notice;
+  return JSON.stringify({
+    schemaVersion: 1,
+    agentId,
+    ...ids,
+    versionCreatedAt: new Date(versionCreatedAt).toISOString(),
+    movedAt: new Date(movedAt).toISOString(),
+  });
+}
+
+test('a rotation reaches the pool and the credential through the queue, and is reported', async () => {
+  const pool = agent.postgres(secret, { field: 'database' });
+  expect((await pool.query('whoami')).rows).toEqual([{ login: 'agent_a' }]);
+  const notice = moveTo('agent_b');
+  queue.push(notice);
+  arrived.resolve();
+  await server.until(() => adoptions.length === 2);
+  expect((await pool.query('whoami')).rows).toEqual([{ login: 'agent_b' }]);
+  const { versionId, fields } = await agent.credential(secret);
+  expect(versionId).toBe(notice.versionId);
+  expect(`${fields.apiKey}`).toBe('[secret]');
+  expect(adoptions.at(-1)).toMatchObject({ secret, versionId });
+  expect(agent.connected).toBe(true);
+});
+
+test('one without a queue lives by its TTL', async () => {
+  const alone = createKeyturnAgent({ agentId, aws: { region: 'eu-central-1' }, now: () => store.now });
+  const { versionId } = await alone.credential(secret);
+  const notice = moveTo('agent_b');
+  expect(alone.connected).toBe(false);
+  expect((await alone.credential(secret)).versionId).toBe(versionId);
+  store.now += 300_000;
+  expect((await alone.credential(secret)).versionId).toBe(notice.versionId);
+  await alone.close();
+});
+
+test('tells who listens of a version that comes in, and reads anew on demand', async () => {
+  await agent.credential(secret);
+  const told: string[] = [];
+  using _listening = agent.onChange(secret, ({ versionId }) => told.push(versionId));
+  const notice = moveTo('agent_b');
+  expect((await agent.refreshed(secret)).versionId).toBe(notice.versionId);
+  expect(told).toEqual([notice.versionId]);
+});
+
+test('serves nothing once closed, and may be closed twice', async () => {
+  const pool = agent.postgres(secret, { field: 'database' });
+  await pool.query('whoami');
+  arrived.resolve();
+  await agent.close();
+  await agent.close();
+  await expect(agent.credential(secret)).rejects.toThrow(AgentClosedError);
+  await expect(pool.query('whoami')).rejects.toThrow(AgentClosedError);
+  expect(() => agent.postgres(secret)).toThrow(AgentClosedError);
+  await server.until(() => server.sessions.size === 0);
+});
