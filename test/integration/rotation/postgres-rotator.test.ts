@@ -1,0 +1,252 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { SecretJson } from '../../../shared/credential/secret-json.ts';
+import { postgres } from '../../../shared/rotators/postgres/postgres.ts';
+import { adminOf, agentOn, asAgent, loginOn, postgresForTests, secretJson } from './setting.ts';
+
+const versionOne = '11111111-1111-4111-8111-111111111111';
+const versionTwo = '22222222-2222-4222-8222-222222222222';
+const none = async () => [];
+
+let server: Awaited<ReturnType<typeof postgresForTests>>;
+beforeAll(async () => {
+  server = await postgresForTests({ settings: { log_statement: 'all' } });
+});
+afterAll(() => server[Symbol.asyncDispose]());
+
+const apply = (current: SecretJson, pending: SecretJson, versionId = versionOne, earlier = none) =>
+  postgres.apply({ current, pending, admin: adminOf(server), earlier, versionId });
+
+describe('two users alternate', () => {
+  it('24: makes the missing twin with its grants, and the current login goes on working', async () => {
+    const current = await agentOn(server, 'billing');
+    const pending = postgres.stage(current, 'dual-user');
+    expect(pending.reveal().username).toBe('billing_b');
+    await apply(current, pending);
+    await postgres.verify(pending);
+    await expect(asAgent(pending, 'SELECT * FROM billing_orders')).resolves.toEqual([]);
+    await expect(asAgent(current, 'SELECT * FROM billing_orders')).resolves.toEqual([]);
+  });
+
+  it('what one login made, the other alters and drops', async () => {
+    const current = await agentOn(server, 'owner');
+    const pending = postgres.stage(current, 'dual-user');
+    await apply(current, pending);
+    await asAgent(current, 'CREATE TABLE owner_made (id int)');
+    await asAgent(pending, 'ALTER TABLE owner_made ADD COLUMN more text', 'DROP TABLE owner_made');
+  });
+
+  it('16: a pending login that works with its grants is left alone', async () => {
+    const current = await agentOn(server, 'idle');
+    const pending = postgres.stage(current, 'dual-user');
+    await apply(current, pending, versionOne);
+    const stored = () => server.query(`SELECT rolpassword FROM pg_authid WHERE rolname = 'idle_b'`);
+    const before = await stored();
+    await apply(current, pending, versionTwo);
+    expect(await stored()).toEqual(before);
+  });
+
+  it("24: repairs a twin that lost its group and its session's role", async () => {
+    const current = await agentOn(server, 'repaired');
+    const pending = postgres.stage(current, 'dual-user');
+    await apply(current, pending);
+    await server.query('REVOKE repaired FROM repaired_b; ALTER ROLE repaired_b RESET role');
+    await expect(postgres.verify(pending)).rejects.toMatchObject({ name: 'GrantsMissingError' });
+    await apply(current, pending);
+    await postgres.verify(pending);
+  });
+
+  it('adopts a login that exists: it becomes the group of its twins', async () => {
+    await server.query(`CREATE ROLE legacy LOGIN PASSWORD 'old'; CREATE TABLE legacy_orders (id int);
+      ALTER TABLE legacy_orders OWNER TO legacy`);
+    const current = loginOn(server, 'legacy', 'old');
+    const pending = postgres.stage(current, 'dual-user');
+    expect(pending.reveal().username).toBe('legacy_a');
+    await apply(current, pending);
+    await asAgent(pending, 'ALTER TABLE legacy_orders ADD COLUMN more text');
+    await asAgent(current, 'SELECT more FROM legacy_orders');
+    expect(postgres.stage(pending, 'dual-user').reveal().username).toBe('legacy_b');
+  });
+
+  it('17, 24: a role that only bears the name of the twin is refused, and untouched', async () => {
+    const current = await agentOn(server, 'sales');
+    await server.query(`CREATE ROLE sales_b LOGIN PASSWORD 'of-somebody-else'`);
+    await expect(apply(current, postgres.stage(current, 'dual-user'))).rejects.toMatchObject({
+      name: 'AlternateTakenError',
+    });
+    await asAgent(loginOn(server, 'sales_b', 'of-somebody-else'), 'SELECT 1');
+  });
+
+  it('19: grants nothing where the current login is refused', async () => {
+    await agentOn(server, 'deputy');
+    const forged = loginOn(server, 'deputy_a', 'guess');
+    await expect(apply(forged, postgres.stage(forged, 'dual-user'))).rejects.toMatchObject({
+      name: 'CredentialRefusedError',
+    });
+    expect(await server.query(`SELECT FROM pg_roles WHERE rolname = 'deputy_b'`)).toEqual([]);
+  });
+
+  it('17: a pending login that is neither the current one nor its twin is refused', async () => {
+    const current = await agentOn(server, 'alien');
+    const pending = loginOn(server, 'admin', 'taken-over');
+    await expect(apply(current, pending)).rejects.toMatchObject({ name: 'ConfusedDeputyError' });
+  });
+
+  it('18: a pending credential of another server is refused', async () => {
+    const current = await agentOn(server, 'elsewhere');
+    const pending = postgres.stage(current, 'dual-user').with({ host: 'db.attacker.example' });
+    await expect(apply(current, pending)).rejects.toMatchObject({ name: 'ConfusedDeputyError' });
+  });
+
+  it("20: an admin secret of another server than the agent's is refused", async () => {
+    await using other = await postgresForTests();
+    const current = await agentOn(server, 'far');
+    await agentOn(other, 'far');
+    await expect(
+      postgres.apply({
+        current,
+        pending: postgres.stage(current, 'dual-user'),
+        admin: adminOf(other),
+        earlier: none,
+        versionId: versionOne,
+      }),
+    ).rejects.toMatchObject({ name: 'ConfusedDeputyError' });
+    expect(await other.query(`SELECT FROM pg_roles WHERE rolname = 'far_b'`)).toEqual([]);
+  });
+
+  it('21: an admin secret that RDS manages may hold a username and a password only', async () => {
+    const current = await agentOn(server, 'managed');
+    const admin = secretJson({ username: 'admin', password: server.password });
+    const pending = postgres.stage(current, 'dual-user');
+    await postgres.apply({ current, pending, admin, earlier: none, versionId: versionOne });
+    await postgres.verify(pending);
+  });
+
+  it('15: a username whose twin PostgreSQL would cut off is refused before anything is made', () => {
+    const long = loginOn(server, 'x'.repeat(62), 'p');
+    expect(() => postgres.stage(long, 'dual-user')).toThrow(
+      expect.objectContaining({ name: 'InvalidSecretError', field: 'username' }),
+    );
+  });
+
+  it('23: identifiers are quoted', async () => {
+    const name = `o'brien"; DROP TABLE x; --`;
+    const quoted = name.replaceAll('"', '""');
+    await server.query(`CREATE ROLE "${quoted}" LOGIN PASSWORD 'p'`);
+    const current = loginOn(server, name, 'p');
+    const pending = postgres.stage(current, 'dual-user');
+    await apply(current, pending);
+    await postgres.verify(pending);
+  });
+
+  it('28: unreachable and refused are different errors', async () => {
+    const current = await agentOn(server, 'apart');
+    await expect(postgres.verify(current.with({ password: 'wrong' }))).rejects.toMatchObject({
+      name: 'CredentialRefusedError',
+    });
+    await expect(postgres.verify(current.with({ port: 1 }))).rejects.toMatchObject({
+      name: 'TargetUnreachableError',
+    });
+  });
+
+  it('31: no password reaches the statement log, and none is in an error', async () => {
+    const current = await agentOn(server, 'quiet');
+    const pending = postgres.stage(current, 'dual-user');
+    await apply(current, pending);
+    const log = readFileSync(server.logFile, 'utf8');
+    expect(log).toContain('quiet_b');
+    expect(log).not.toContain(pending.reveal().password);
+  });
+
+  it('27: leaves no connection open', async () => {
+    expect(
+      await server.query(`SELECT usename FROM pg_stat_activity WHERE application_name = 'keyturn'`),
+    ).toEqual([]);
+  });
+});
+
+describe('a single user', () => {
+  const login = async (name: string) => {
+    await server.query(`CREATE ROLE ${name} LOGIN PASSWORD 'first'`);
+    return loginOn(server, name, 'first');
+  };
+  const applySingle = (current: SecretJson, pending: SecretJson, earlier: readonly SecretJson[] = []) =>
+    postgres.apply({
+      current,
+      pending,
+      admin: undefined,
+      earlier: async () => earlier,
+      versionId: versionOne,
+    });
+
+  it('gets its new password by its own login, and the old one is refused at once', async () => {
+    const current = await login('solo');
+    const pending = postgres.stage(current, 'single-user');
+    await applySingle(current, pending);
+    await postgres.verify(pending);
+    await expect(postgres.verify(current)).rejects.toMatchObject({ name: 'CredentialRefusedError' });
+  });
+
+  it('22: is reached by an earlier version where the current one is refused', async () => {
+    const previous = await login('behind');
+    const current = previous.with({ password: 'never-set' });
+    const pending = postgres.stage(current, 'single-user');
+    await applySingle(current, pending, [previous]);
+    await postgres.verify(pending);
+  });
+
+  it('32: is not locked out when a run died after the password was set and the next has another token', async () => {
+    const current = await login('abandoned');
+    const lost = postgres.stage(current, 'single-user');
+    await applySingle(current, lost);
+    const pending = postgres.stage(current, 'single-user');
+    await applySingle(current, pending, [current, lost]);
+    await postgres.verify(pending);
+  });
+
+  it('keeps working by a name that ends like a twin', async () => {
+    const current = await login('plan_a');
+    const pending = postgres.stage(current, 'single-user');
+    await applySingle(current, pending);
+    await postgres.verify(pending);
+  });
+});
+
+describe('at the end of the grace period', () => {
+  const revoke = (superseded: SecretJson, kept: SecretJson[], versions: string[]) =>
+    postgres.revoke({ superseded, kept, admin: adminOf(server), supersededVersionIds: new Set(versions) });
+
+  it('the superseded login is refused, its open sessions end, and its twin works', async () => {
+    const current = await agentOn(server, 'ended');
+    const pending = postgres.stage(current, 'dual-user');
+    await apply(current, pending);
+    const session = asAgent(current, 'SELECT pg_sleep(60)').then(
+      () => 'finished',
+      () => 'ended',
+    );
+    await expect
+      .poll(() => server.query(`SELECT FROM pg_stat_activity WHERE usename = 'ended_a'`))
+      .toHaveLength(1);
+    await expect(revoke(current, [pending], [])).resolves.toBe('revoked');
+    await expect(session).resolves.toBe('ended');
+    await expect(postgres.verify(current)).rejects.toMatchObject({ name: 'CredentialRefusedError' });
+    await postgres.verify(pending);
+    await expect(revoke(current, [pending], [])).resolves.toBe('revoked');
+  });
+
+  it('a login that a newer rotation has taken is left alone', async () => {
+    const first = await agentOn(server, 'taken');
+    const second = postgres.stage(first, 'dual-user');
+    await apply(first, second, versionOne);
+    const third = postgres.stage(second, 'dual-user');
+    await apply(second, third, versionTwo);
+    await expect(revoke(first, [second], [versionOne])).resolves.toBe('in use');
+    await postgres.verify(third);
+  });
+
+  it('a login of the current version is left alone, whatever is asked', async () => {
+    const current = await agentOn(server, 'kept');
+    await expect(revoke(current, [current], [])).resolves.toBe('in use');
+    await postgres.verify(current);
+  });
+});

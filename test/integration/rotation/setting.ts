@@ -1,0 +1,62 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { freePort } from '../../../local/ports.ts';
+import { type Postgres, startPostgres } from '../../../local/postgres/server.ts';
+import { SecretJson } from '../../../shared/credential/secret-json.ts';
+import { SecretValue } from '../../../shared/credential/secret-value.ts';
+
+export const secretJson = (fields: object): SecretJson =>
+  SecretJson.parse(SecretValue.of(JSON.stringify(fields)));
+
+export async function postgresForTests(
+  options: Omit<Parameters<typeof startPostgres>[0], 'port' | 'logFile'> = {},
+): Promise<Postgres & { readonly logFile: string }> {
+  const logFile = join(mkdtempSync(join(tmpdir(), 'keyturn-test-')), 'postgres.log');
+  return { ...(await startPostgres({ ...options, port: await freePort(), logFile })), logFile };
+}
+
+/** The secret of a login on that server. */
+export const loginOn = (server: Postgres, username: string, password: string, more: object = {}) =>
+  secretJson({
+    engine: 'postgres',
+    host: '127.0.0.1',
+    port: server.port,
+    dbname: 'postgres',
+    username,
+    password,
+    ssl: false,
+    ...more,
+  });
+
+export const adminOf = (server: Postgres) => loginOn(server, 'admin', server.password);
+
+/** A database for one test, with a group that owns a table, and its first login. */
+export async function agentOn(server: Postgres, group: string) {
+  const password = 'first-password';
+  await server.query(`CREATE ROLE ${group} NOLOGIN; GRANT CREATE ON SCHEMA public TO ${group};
+    CREATE ROLE ${group}_a LOGIN PASSWORD '${password}' IN ROLE ${group}; ALTER ROLE ${group}_a SET role = '${group}';
+    CREATE TABLE ${group}_orders (id int); ALTER TABLE ${group}_orders OWNER TO ${group}`);
+  return loginOn(server, `${group}_a`, password);
+}
+
+/** Statements as an agent with that secret would send them. */
+export async function asAgent(secret: SecretJson, ...statements: string[]) {
+  const { host, port, dbname, username, password } = secret.reveal();
+  const client = new pg.Client({
+    host: String(host),
+    port: Number(port),
+    database: String(dbname),
+    user: String(username),
+    password: String(password),
+  });
+  try {
+    await client.connect();
+    const results = [];
+    for (const sql of statements) results.push((await client.query<Record<string, unknown>>(sql)).rows);
+    return results.at(-1);
+  } finally {
+    await client.end();
+  }
+}
