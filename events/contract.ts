@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** An input is not what its contract says. Names the fields and what was expected of them, never what they held. */
 export class UnexpectedShapeError extends Error {

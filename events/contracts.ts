@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { cacheInvalidation } from './cache-invalidation/event.ts';
 import { credentialRevoked } from './credential-revoked/event.ts';
 import { graceEnded } from './grace-ended/event.ts';

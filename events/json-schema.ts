@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** The text of a contract's schema.json. */
 export function jsonSchemaOf(schema: z.ZodType): string {

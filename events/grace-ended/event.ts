@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { instant, secretArn, versionId } from '../contract.ts';
 
 /** What the one-time schedule at the end of a grace period hands to revoke-superseded. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { busContract, instant, ofSecret, versionId } from '../contract.ts';
 
 /** A step of a rotation failed; AWSCURRENT is untouched. The class of the error only: a message might quote the target. */

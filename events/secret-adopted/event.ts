@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { busContract, instant, ofSecret, versionId } from '../contract.ts';
 
 /** An agent instance confirms that it uses a version. */

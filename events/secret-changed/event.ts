@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { busContract, instant, ofSecret, versionId } from '../contract.ts';
 
 /** AWSCURRENT moved by hand or in a rollback: no rotation made the version, so nothing is revoked for it. */

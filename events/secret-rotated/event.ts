@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { busContract, instant, ofSecret, versionId } from '../contract.ts';
 
 /** AWSCURRENT moved to a version that a rotation made. The superseded one works until graceEndsAt. */

@@ -3,7 +3,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { PublishCommand, SNSClient } from '@aws-sdk/client-sns';
 import middy from '@middy/core';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Alert } from '../../shared/health/episode.ts';
 import { healthState } from '../../shared/state/health-state.ts';
 import { appRoleLogin, connectVault } from '../../shared/vault/client.ts';

@@ -4,7 +4,7 @@ import {
   type SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
 import { Client } from 'pg';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Vault } from '../../shared/vault/client.ts';
 import { vaultHealth } from '../../shared/vault/health.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { rotationFailed } from '../../events/rotation-failed/event.ts';
 import { rotationStarted } from '../../events/rotation-started/event.ts';

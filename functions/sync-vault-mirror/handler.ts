@@ -3,7 +3,7 @@ import { Logger } from '@aws-lambda-powertools/logger';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import middy from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
-import { z } from 'zod';
+import * as z from 'zod';
 import { appRoleLogin, connectVault } from '../../shared/vault/client.ts';
 import { readAppRole } from '../../shared/vault/login-secret.ts';
 import { syncRecord } from './sync-record.ts';

@@ -1,5 +1,5 @@
 import nodeVault from 'node-vault';
-import { z } from 'zod';
+import * as z from 'zod';
 import {
   CasMismatchError,
   VaultDeniedError,

@@ -1,5 +1,5 @@
 import { GetSecretValueCommand, type SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { z } from 'zod';
+import * as z from 'zod';
 import { VaultDeniedError } from './errors.ts';
 
 const login = z.object({ role_id: z.string().min(1), secret_id: z.string().min(1) });

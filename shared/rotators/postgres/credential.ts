@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { InvalidSecretError } from '../../credential/errors.ts';
 import type { SecretJson } from '../../credential/secret-json.ts';
 import { SecretValue } from '../../credential/secret-value.ts';
