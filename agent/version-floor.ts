@@ -11,7 +11,10 @@ export interface VersionNotice {
 interface Floor {
   readonly versionId: string;
   readonly createdAt: number;
+  /** Orders it among the words: by the notice, or by when it was made if no notice named it. */
   readonly movedAt: number;
+  /** The latest time at which it is said to have come into force. */
+  readonly since: number;
   /** A read has shown it in force. Until then it is somebody's word. */
   readonly met: boolean;
   /** Rounds of reads that did not show it in force. */
@@ -38,7 +41,7 @@ export const UNMET_MAX = 3;
  */
 export function reaches(version: ReadVersion, floors: Floors): boolean {
   const [top] = floors;
-  return !top || version.versionId === top.versionId || version.createdAt >= top.movedAt + GRAIN_MS;
+  return !top || version.versionId === top.versionId || version.createdAt >= top.since + GRAIN_MS;
 }
 
 /**
@@ -51,15 +54,15 @@ export function noticed(
   trusted: boolean,
 ): { readonly outcome: 'moved' | 'hinted' | 'known'; readonly floors: Floors } {
   if (floors.some(({ versionId }) => versionId === notice.versionId)) {
-    // With other words in play, one that raises the version in force above them may be forged to hide theirs.
-    const outcome = floors.length > 1 ? 'hinted' : 'known';
-    return { outcome, floors: floors.map((floor) => raised(floor, notice)).toSorted(newestFirst) };
+    // Its place among the words stays: one that is forged must not hide the true ones.
+    return { outcome: 'known', floors: floors.map((floor) => confirmed(floor, notice)) };
   }
   const unmet = floors.filter(({ met }) => !met);
   const floor: Floor = {
     versionId: notice.versionId,
     createdAt: notice.versionCreatedAt,
     movedAt: notice.movedAt,
+    since: notice.movedAt,
     met: false,
     rounds: 0,
   };
@@ -75,13 +78,14 @@ export function noticed(
 
 /** The floor once a read showed a version in force: readers never go back from it, notices or none. */
 export function met(floors: Floors, version: ReadVersion): Floors {
-  const [top] = floors;
+  const named = floors.find(({ versionId }) => versionId === version.versionId);
   const movedAt = Math.floor(version.createdAt / GRAIN_MS) * GRAIN_MS;
   return [
     {
       versionId: version.versionId,
       createdAt: version.createdAt,
-      movedAt: top?.versionId === version.versionId ? Math.max(top.movedAt, movedAt) : movedAt,
+      movedAt: named ? Math.max(named.movedAt, movedAt) : movedAt,
+      since: named ? Math.max(named.since, movedAt) : movedAt,
       met: true,
       rounds: 0,
     },
@@ -107,9 +111,9 @@ export function withoutWords(floors: Floors): Floors {
   return floors.filter(({ met }) => met);
 }
 
-function raised(floor: Floor, notice: VersionNotice): Floor {
+function confirmed(floor: Floor, notice: VersionNotice): Floor {
   if (floor.versionId !== notice.versionId) return floor;
-  return { ...floor, movedAt: Math.max(floor.movedAt, notice.movedAt) };
+  return { ...floor, since: Math.max(floor.since, notice.movedAt) };
 }
 
 /** Later in force first; within the same second, made later first. */

@@ -13,7 +13,7 @@ type Happening =
   | { readonly kind: 'get' | 'refresh' | 'evict' }
   | { readonly kind: 'rotate'; readonly lag: number }
   | { readonly kind: 'deliver'; readonly pick: number }
-  | { readonly kind: 'forge'; readonly number: number; readonly movedAt: number }
+  | { readonly kind: 'forge'; readonly number: number | 'shown'; readonly movedAt: number }
   | { readonly kind: 'outage'; readonly down: boolean }
   | { readonly kind: 'pass'; readonly ms: number }
   | { readonly kind: 'settle'; readonly turns: number };
@@ -27,7 +27,10 @@ const happening = fc.oneof<fc.WeightedArbitrary<Happening>[]>(
   {
     weight: 1,
     arbitrary: fc
-      .tuple(fc.integer({ min: 500, max: 600 }), fc.integer({ min: -1e6, max: 1e9 }))
+      .tuple(
+        fc.oneof(fc.integer({ min: 500, max: 600 }), fc.constant('shown' as const)),
+        fc.integer({ min: -1e6, max: 1e9 }),
+      )
       .map(([number, movedAt]) => ({ kind: 'forge', number, movedAt })),
   },
   { weight: 2, arbitrary: fc.boolean().map((down) => ({ kind: 'outage', down })) },
@@ -42,7 +45,7 @@ class Life {
   readonly reads: Promise<void>[] = [];
   readonly notices: VersionNotice[] = [];
   told = 0;
-  shown = 0;
+  shown = -1;
   forged = 0;
 
   read(reading: Promise<{ readonly versionId: string }>): void {
@@ -90,9 +93,10 @@ class Life {
   }
 
   /** The third forged one within ten minutes makes hints of all that follow; that is tested on its own. */
-  forge(number: number, movedAt: number): void {
+  forge(number: number | 'shown', movedAt: number): void {
     this.forged += 1;
-    if (this.forged < 3) this.cache.notice(this.store.noticeOf(number, epoch + movedAt));
+    if (this.forged > 2 || (number === 'shown' && this.shown < 0)) return;
+    this.cache.notice(this.store.noticeOf(number === 'shown' ? this.shown : number, epoch + movedAt));
   }
 
   /** The most fetches of the secret within any stretch of time. */
