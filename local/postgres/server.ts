@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { z } from 'zod';
-import { type Part, startPart } from '../child.ts';
+import { type Part, reapedAfterUs, startPart } from '../child.ts';
 import { until } from '../until.ts';
 
 export type Postgres = Part & {
@@ -34,6 +34,7 @@ export async function startPostgres(options: {
   const { initdb, postgres } = await binaries();
   // Sockets and data in the system's own temporary folder: an unprivileged user may not look into root's checkout.
   const home = mkdtempSync(join(tmpdir(), 'keyturn-postgres-'));
+  const forget = reapedAfterUs(`folder ${home}`);
   const password = 'admin';
   const passwordFile = join(home, 'password');
   const dataDirectory = join(home, 'data');
@@ -85,6 +86,7 @@ export async function startPostgres(options: {
   const dispose = async () => {
     await part[Symbol.asyncDispose]();
     rmSync(home, { recursive: true, force: true });
+    forget();
   };
   const url = `postgresql://admin:${password}@127.0.0.1:${port}/postgres`;
   const query = async (sql: string) => {
