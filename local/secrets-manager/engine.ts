@@ -21,7 +21,6 @@ export type EngineOptions = Partial<RotationOptions> & {
   readonly onLabelMoved?: (moved: LabelMoved) => void | Promise<void>;
   /** Gives a new secret's ARN, where somebody else decides on it. */
   readonly newArn?: (name: string) => string | Promise<string>;
-  readonly onDeleted?: (secret: { readonly arn: string; readonly name: string }) => void | Promise<void>;
   readonly accountId?: string;
   readonly region?: string;
 };
@@ -63,7 +62,6 @@ export function createEngine(options: EngineOptions = {}): Engine {
     newArn:
       options.newArn ??
       ((name) => `arn:aws:secretsmanager:${region}:${accountId}:secret:${name}-${sixOf(randomId())}`),
-    onDeleted: options.onDeleted ?? (() => undefined),
   });
   return {
     ...operations,

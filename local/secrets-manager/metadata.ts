@@ -40,8 +40,12 @@ export function listEntry(secret: Secret) {
 
 const MOST_TAGS = 50;
 
-export function tag(secret: Secret, tags: readonly { Key: string; Value?: string | undefined }[]) {
-  const result = new Map(secret.tags);
+/** The tags with others added; refused as a whole where one isn't allowed. */
+export function tagged(
+  present: ReadonlyMap<string, string>,
+  tags: readonly { Key: string; Value?: string | undefined }[],
+): Map<string, string> {
+  const result = new Map(present);
   for (const { Key, Value } of tags) {
     if (Key.startsWith('aws:')) throw invalidParameter('Tag keys must not begin with aws:.');
     result.set(Key, Value ?? '');
@@ -49,7 +53,7 @@ export function tag(secret: Secret, tags: readonly { Key: string; Value?: string
   if (result.size > MOST_TAGS) {
     throw invalidParameter(`A secret can have at most ${MOST_TAGS} tags.`);
   }
-  secret.tags = result;
+  return result;
 }
 
 export function untag(secret: Secret, keys: readonly string[]) {

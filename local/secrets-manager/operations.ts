@@ -17,7 +17,6 @@ type State = versions.Surroundings & {
   readonly secrets: Secrets;
   readonly announce: (secret: Secret, moves: readonly LabelMove[]) => Promise<void>;
   readonly newArn: (name: string) => string | Promise<string>;
-  readonly onDeleted: (secret: Secret) => void | Promise<void>;
 };
 
 /** Each changes the state at once, without waiting, and answers when those who watch labels have been told. */
@@ -27,8 +26,15 @@ export function createOperations(state: State) {
     await state.announce(secret, moves);
     return result;
   };
+  let lastCreation: Promise<unknown> = Promise.resolve();
+  /** An ARN may come from outside and take time: two requests for one name must not both find it free. */
+  const inTurn = <Result>(create: () => Promise<Result>): Promise<Result> => {
+    const created = lastCreation.then(create, create);
+    lastCreation = created.catch(() => undefined);
+    return created;
+  };
   return {
-    CreateSecret: (request: Request<'CreateSecret'>) => createSecret(request, state),
+    CreateSecret: (request: Request<'CreateSecret'>) => inTurn(() => createSecret(request, state)),
     DescribeSecret: async ({ SecretId }: Request<'DescribeSecret'>) =>
       metadata.describeSecret(secrets.find(SecretId)),
     GetSecretValue: async ({ SecretId, ...request }: Request<'GetSecretValue'>) =>
@@ -63,16 +69,16 @@ export function createOperations(state: State) {
       const { items, ...next } = pageOf(versions.listSecretVersionIds(secret, request), request);
       return { ARN: secret.arn, Name: secret.name, Versions: items, ...next };
     },
-    TagResource: async ({ SecretId, Tags }: Request<'TagResource'>) =>
-      metadata.tag(secrets.findActive(SecretId), Tags),
+    TagResource: async ({ SecretId, Tags }: Request<'TagResource'>) => {
+      const secret = secrets.findActive(SecretId);
+      secret.tags = metadata.tagged(secret.tags, Tags);
+    },
     UntagResource: async ({ SecretId, TagKeys }: Request<'UntagResource'>) =>
       metadata.untag(secrets.findActive(SecretId), TagKeys),
     DeleteSecret: async ({ SecretId, ...request }: Request<'DeleteSecret'>) => {
       const secret = secrets.find(SecretId);
       if (secret.deleted && !request.ForceDeleteWithoutRecovery) secrets.findActive(SecretId);
-      const answer = metadata.deleteSecret(secret, request, now());
-      await state.onDeleted(secret);
-      return answer;
+      return metadata.deleteSecret(secret, request, now());
     },
     RestoreSecret: async ({ SecretId }: Request<'RestoreSecret'>) =>
       metadata.restoreSecret(secrets.find(SecretId)),
@@ -113,15 +119,13 @@ async function createSecret(request: Request<'CreateSecret'>, state: State) {
     if (version?.value && sameValue(version.value, value)) return answer(known, version.id);
     throw exists(`The operation failed because the secret ${Name} already exists.`);
   };
-  const before = repeated();
-  if (before) return before;
-  const arn = await state.newArn(Name);
-  const meanwhile = repeated();
-  if (meanwhile) return meanwhile;
-  const secret = state.secrets.add(arn, Name);
+  const first = repeated();
+  if (first) return first;
+  const tags = metadata.tagged(new Map(), Tags ?? []);
+  const secret = state.secrets.add(await state.newArn(Name), Name);
   secret.description = Description;
   secret.kmsKeyId = KmsKeyId;
-  metadata.tag(secret, Tags ?? []);
+  secret.tags = tags;
   if (!value) return answer(secret);
   const { result, moves } = versions.storeValue(
     secret,
@@ -143,7 +147,7 @@ function batchGet(request: Request<'BatchGetSecretValue'>, state: State) {
     filtered(state.secrets.all(), Filters)
       .filter(({ deleted }) => !deleted)
       .map(({ arn }) => arn);
-  const { items, ...next } = pageOf(ids, { MaxResults: 20, ...request });
+  const { items, ...next } = pageOf(ids, { ...request, MaxResults: request.MaxResults ?? 20 });
   const SecretValues: ReturnType<typeof versions.getSecretValue>[] = [];
   const Errors: { SecretId: string; ErrorCode: string; Message: string }[] = [];
   for (const SecretId of items) {

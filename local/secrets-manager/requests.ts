@@ -12,7 +12,7 @@ const stage = z.string().min(1).max(256);
 const description = z.string().max(2048);
 const secretString = z.string();
 const tags = z.array(
-  z.strictObject({ Key: z.string().min(1).max(128), Value: z.string().max(256).default('') }),
+  z.strictObject({ Key: z.string().min(1).max(128), Value: z.string().max(256).optional() }),
 );
 const rotationRules = z.strictObject({
   AutomaticallyAfterDays: z.number().int().min(1).max(1000).optional(),
