@@ -32,7 +32,9 @@ function refusal({ issues }: z.ZodError): SecretsManagerError {
       ? message
       : `Value at '${at}' failed to satisfy constraint: ${message}`;
   });
-  const wrongType = issues.some(({ code, input }) => code === 'invalid_type' && input !== undefined);
+  const wrongType = issues.some(
+    (issue) => issue.code === 'invalid_type' && !issue.message.endsWith('undefined'),
+  );
   return new SecretsManagerError(
     wrongType ? 'SerializationException' : 'ValidationException',
     `${members.length} validation error detected: ${members.join('; ')}`,
