@@ -1,0 +1,119 @@
+/** Secrets Manager over HTTP, in front of ministack: one endpoint serves all of AWS. */
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { json } from 'node:stream/consumers';
+import { answerAdmin, isAdmin } from './admin.ts';
+import { createCallCounter } from './calls.ts';
+import { type Clock, createClock } from './clock.ts';
+import { dispatch } from './dispatch.ts';
+import { createEngine, type Engine, type EngineOptions } from './engine.ts';
+import { SecretsManagerError } from './errors.ts';
+import { lambdaInvoker } from './lambda.ts';
+import { createShadows } from './native-event.ts';
+import { proxy } from './proxy.ts';
+
+export type SecretsManager = AsyncDisposable & {
+  readonly url: string;
+  readonly engine: Engine;
+  readonly clock: Clock;
+};
+
+const TARGET = 'secretsmanager.';
+const SCHEDULE_CHECK_MS = 1000;
+
+/**
+ * Serves the engine at a port of the loopback interface, hands everything else to ministack, invokes rotation functions
+ * there and causes native events there.
+ *
+ * @example await using secretsManager = await startSecretsManager({ port, ministackUrl: ministack.url });
+ */
+export async function startSecretsManager({
+  port,
+  ministackUrl,
+  accountId = '000000000000',
+  region = 'us-east-1',
+  ...rotation
+}: {
+  port: number;
+  ministackUrl: string;
+  accountId?: string;
+  region?: string;
+} & Pick<
+  EngineOptions,
+  'attempts' | 'retryDelayMs' | 'wait' | 'pendingAfterFinish'
+>): Promise<SecretsManager> {
+  const clock = createClock();
+  const functions = lambdaInvoker({ endpoint: ministackUrl, region });
+  const shadows = createShadows({ endpoint: ministackUrl, region });
+  const engine = createEngine({
+    ...rotation,
+    now: clock.now,
+    invoke: functions.invoke,
+    newArn: shadows.newArn,
+    onLabelMoved: shadows.onLabelMoved,
+    accountId,
+    region,
+  });
+  const calls = createCallCounter();
+  const upstream = new URL(ministackUrl);
+  const server = createServer((request, response) => {
+    response.sendDate = false;
+    const target = request.headers['x-amz-target'];
+    if (isAdmin(request)) void answerAdmin(request, response, { engine, clock, calls });
+    else if (typeof target === 'string' && target.startsWith(TARGET)) {
+      const operation = target.slice(TARGET.length);
+      calls.count(operation, request.headers['user-agent']);
+      void answer(operation, request, response, { engine, clock });
+    } else proxy(upstream, request, response);
+  });
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  const timer = setInterval(() => {
+    engine.fireDueSchedules().catch((error: unknown) => process.emitWarning(String(error)));
+  }, SCHEDULE_CHECK_MS);
+  return {
+    url: `http://127.0.0.1:${port}`,
+    engine,
+    clock,
+    async [Symbol.asyncDispose]() {
+      clearInterval(timer);
+      server.close();
+      server.closeAllConnections();
+      await engine.idle();
+      functions.close();
+      shadows.close();
+    },
+  };
+}
+
+/** Answers one Secrets Manager request; what isn't a refusal is an internal fault, told without its details. */
+async function answer(
+  operation: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+  { engine, clock }: { engine: Engine; clock: Clock },
+): Promise<void> {
+  const headers = {
+    'content-type': 'application/x-amz-json-1.1',
+    'x-amzn-requestid': randomUUID(),
+    // The engine's time, so that a client whose clock was not advanced corrects its skew.
+    date: clock.now().toUTCString(),
+  };
+  try {
+    const body = await json(request).catch(() => {
+      throw new SecretsManagerError('SerializationException', 'The request body is not JSON.');
+    });
+    const result = await dispatch(engine, operation, body);
+    response.writeHead(200, headers).end(JSON.stringify(result));
+  } catch (error) {
+    if (!(error instanceof SecretsManagerError)) process.emitWarning(`${operation}: ${String(error)}`);
+    const refusal =
+      error instanceof SecretsManagerError
+        ? error
+        : new SecretsManagerError('InternalServiceError', 'An error occurred on the server side.');
+    response
+      .writeHead(refusal.status, { ...headers, 'x-amzn-errortype': refusal.code })
+      .end(JSON.stringify({ __type: refusal.code, Message: refusal.message }));
+  }
+}
