@@ -1,0 +1,46 @@
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import * as z from 'zod';
+import { root } from '../root.ts';
+import type { Stack } from './start.ts';
+
+/** What a running stack leaves in `.keyturn/`: who runs it, and how to use it. */
+const folder = join(root, '.keyturn');
+const processFile = join(folder, 'stack.json');
+export const environmentFile = join(folder, 'env');
+export const logFolder = join(folder, 'logs');
+
+const running = z.object({ pid: z.number().int().positive() });
+
+/** The process of the stack that this checkout runs; undefined where it runs none, or its process was killed. */
+export function runningStack(): { pid: number } | undefined {
+  if (!existsSync(processFile)) return undefined;
+  const { pid } = running.parse(JSON.parse(readFileSync(processFile, 'utf8')));
+  return isAlive(pid) ? { pid } : undefined;
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+/** Says that this process runs the stack, before it starts, so that two starts at once don't both go on. */
+export function claimStack(): void {
+  mkdirSync(folder, { recursive: true });
+  rmSync(environmentFile, { force: true });
+  writeFileSync(processFile, JSON.stringify({ pid: process.pid }));
+}
+
+/** Writes the file to source. Its being there says that the stack is ready. */
+export function writeEnvironment({ environment }: Pick<Stack, 'environment'>): void {
+  const lines = Object.entries(environment).map(([name, value]) => `export ${name}='${value}'\n`);
+  writeFileSync(environmentFile, lines.join(''), { mode: 0o600 });
+}
+
+export function releaseStack(): void {
+  rmSync(environmentFile, { force: true });
+  rmSync(processFile, { force: true });
+}

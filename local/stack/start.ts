@@ -1,0 +1,115 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { startMinistack } from '../ministack/server.ts';
+import { mirrorAppRole } from '../openbao/approle.ts';
+import { type OpenBao, startOpenBao } from '../openbao/server.ts';
+import { type Postgres, startPostgres } from '../postgres/server.ts';
+import { type SecretsManager, startSecretsManager } from '../secrets-manager/http.ts';
+import { deploy, type Outputs } from './deploy.ts';
+import type { StackPorts } from './ports.ts';
+
+export const region = 'eu-central-1';
+export const accountId = '000000000000';
+
+/** Keyturn, deployed, on real parts. Disposing it ends every part. */
+export interface Stack extends AsyncDisposable {
+  /** One endpoint for all of AWS. */
+  readonly endpoint: string;
+  readonly secretsManager: SecretsManager;
+  readonly openBao: OpenBao;
+  readonly postgres: Postgres;
+  readonly outputs: Outputs;
+  /** The ARN of the secret of PostgreSQL's admin: what an agent's secret names as its `masterarn`. */
+  readonly adminSecretArn: string;
+  /** What a process needs to use the stack as it would use AWS, Vault and PostgreSQL. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly logs: string;
+}
+
+/** Starts the parts, then deploys. `say` is told of each step in a few words; `logs` is a folder for the parts' logs. */
+export async function startStack(options: {
+  ports: StackPorts;
+  logs: string;
+  say: (step: string) => void;
+}): Promise<Stack> {
+  const { ports, logs, say } = options;
+  await using parts = new AsyncDisposableStack();
+  mkdirSync(logs, { recursive: true });
+  const logFile = (name: string) => join(logs, `${name}.log`);
+  const endpoint = `http://127.0.0.1:${ports.aws}`;
+
+  say('starting PostgreSQL, OpenBao, ministack and Secrets Manager');
+  const [postgres, openBao, ministack] = await settled(
+    parts,
+    startPostgres({ port: ports.postgres, logFile: logFile('postgres') }),
+    startOpenBao({ port: ports.openBao, logFile: logFile('openbao') }),
+    startMinistack({ port: ports.ministack, workerEndpoint: endpoint, logFile: logFile('ministack') }),
+  );
+  const secretsManager = parts.use(
+    await startSecretsManager({ port: ports.aws, ministackUrl: ministack.url, accountId, region }),
+  );
+  const environment = {
+    AWS_ENDPOINT_URL: endpoint,
+    AWS_REGION: region,
+    AWS_DEFAULT_REGION: region,
+    AWS_ACCESS_KEY_ID: 'test',
+    AWS_SECRET_ACCESS_KEY: 'test',
+    VAULT_ADDR: openBao.url,
+    VAULT_TOKEN: openBao.rootToken,
+    DATABASE_URL: postgres.url,
+  };
+  const adminSecretArn = await platformSecrets(secretsManager, openBao, postgres);
+
+  say('serverless deploy --stage local');
+  const outputs = await deploy({ environment, vaultAddress: openBao.url, logFile: logFile('deploy') });
+  const all = parts.move();
+  return {
+    endpoint,
+    secretsManager,
+    openBao,
+    postgres,
+    outputs,
+    adminSecretArn,
+    environment,
+    logs,
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+/** Waits for all, even where one fails: what the others started is ended then. */
+async function settled<T extends readonly AsyncDisposable[]>(
+  owner: AsyncDisposableStack,
+  ...starting: { [Index in keyof T]: Promise<T[Index]> }
+): Promise<T> {
+  for (const result of await Promise.allSettled(starting)) {
+    if (result.status === 'fulfilled') owner.use(result.value);
+  }
+  return Promise.all(starting);
+}
+
+/** What a platform team puts into Secrets Manager before it deploys: an admin login for each server, and Vault's. */
+async function platformSecrets(
+  { engine }: SecretsManager,
+  openBao: OpenBao,
+  postgres: Postgres,
+): Promise<string> {
+  const admin = {
+    engine: 'postgres',
+    host: '127.0.0.1',
+    port: postgres.port,
+    dbname: 'postgres',
+    username: 'admin',
+    password: postgres.password,
+    ssl: false,
+  };
+  await engine.CreateSecret({
+    Name: 'keyturn/vault/approle',
+    SecretString: JSON.stringify(await mirrorAppRole(openBao)),
+  });
+  const { ARN } = await engine.CreateSecret({
+    Name: 'keyturn/admin/postgres',
+    SecretString: JSON.stringify(admin),
+    Tags: [{ Key: 'keyturn:probe', Value: 'postgres' }],
+  });
+  return ARN;
+}

@@ -1,0 +1,64 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { root } from '../root.ts';
+import { until } from '../until.ts';
+import { agentMessage } from './messages.ts';
+import type { Agent } from './provision.ts';
+
+/** A running agent, and what it told of itself so far. */
+export interface RunningAgent extends AsyncDisposable {
+  readonly agent: Agent;
+  readonly queries: { readonly total: number; readonly failed: number };
+  /** When the agent first asked with a login, by the login; a login that comes back counts anew. */
+  readonly logins: readonly { readonly login: string; readonly at: number }[];
+  readonly failures: readonly string[];
+}
+
+/** Starts an agent's process, and gives it when its first query was answered. */
+export async function startAgent(
+  agent: Agent,
+  environment: Readonly<Record<string, string>>,
+): Promise<RunningAgent> {
+  // What the agent's own platform gives it: AWS, and nothing of Vault's or the admin's.
+  const { AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = environment;
+  const child = fork(
+    join(root, 'local/tour/agent.ts'),
+    [agent.id, agent.secret, agent.queueUrl, agent.table],
+    {
+      env: { PATH: process.env.PATH, AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY },
+    },
+  );
+  const told = { ready: false, queries: { total: 0, failed: 0 } };
+  const logins: { login: string; at: number }[] = [];
+  const failures: string[] = [];
+  child.on('message', (raw) => {
+    const message = agentMessage.parse(raw);
+    if (message.kind === 'ready') told.ready = true;
+    if (message.kind === 'login') logins.push({ login: message.login, at: message.at });
+    if (message.kind === 'failed') failures.push(message.reason);
+    if (message.kind === 'count') told.queries = { total: message.total, failed: message.failed };
+  });
+  await until(`the agent ${agent.id} is answered`, async () => {
+    if (child.exitCode !== null) throw new Error('it ended');
+    return told.ready;
+  });
+  return {
+    agent,
+    logins,
+    failures,
+    get queries() {
+      return told.queries;
+    },
+    [Symbol.asyncDispose]: () => end(child),
+  };
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  if (child.connected) child.send('end');
+  const killer = setTimeout(() => child.kill('SIGKILL'), 10_000);
+  await ended;
+  clearTimeout(killer);
+}
