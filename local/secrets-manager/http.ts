@@ -7,7 +7,7 @@ import { answerAdmin, isAdmin } from './admin.ts';
 import { createCallCounter } from './calls.ts';
 import { type Clock, createClock } from './clock.ts';
 import { dispatch } from './dispatch.ts';
-import { createEngine, type Engine, type EngineOptions } from './engine.ts';
+import { createEngine, type Engine, type EngineOptions, type LabelMoved } from './engine.ts';
 import { SecretsManagerError } from './errors.ts';
 import { lambdaInvoker } from './lambda.ts';
 import { createShadows } from './native-event.ts';
@@ -33,12 +33,15 @@ export async function startSecretsManager({
   ministackUrl,
   accountId = '000000000000',
   region = 'us-east-1',
+  onLabelMoved,
   ...rotation
 }: {
   port: number;
   ministackUrl: string;
   accountId?: string;
   region?: string;
+  /** Told before the native event is caused. */
+  onLabelMoved?: (moved: LabelMoved) => void;
 } & Pick<
   EngineOptions,
   'attempts' | 'retryDelayMs' | 'wait' | 'pendingAfterFinish'
@@ -51,7 +54,10 @@ export async function startSecretsManager({
     now: clock.now,
     invoke: functions.invoke,
     newArn: shadows.newArn,
-    onLabelMoved: shadows.onLabelMoved,
+    onLabelMoved: (moved) => {
+      onLabelMoved?.(moved);
+      return shadows.onLabelMoved(moved);
+    },
     accountId,
     region,
   });

@@ -4,6 +4,7 @@ import { startMinistack } from '../ministack/server.ts';
 import { mirrorAppRole } from '../openbao/approle.ts';
 import { type OpenBao, startOpenBao } from '../openbao/server.ts';
 import { type Postgres, startPostgres } from '../postgres/server.ts';
+import type { LabelMoved } from '../secrets-manager/engine.ts';
 import { type SecretsManager, startSecretsManager } from '../secrets-manager/http.ts';
 import { deploy, type Outputs } from './deploy.ts';
 import type { StackPorts } from './ports.ts';
@@ -31,8 +32,9 @@ export async function startStack(options: {
   ports: StackPorts;
   logs: string;
   say: (step: string) => void;
+  onLabelMoved?: (moved: LabelMoved) => void;
 }): Promise<Stack> {
-  const { ports, logs, say } = options;
+  const { ports, logs, say, onLabelMoved } = options;
   await using parts = new AsyncDisposableStack();
   mkdirSync(logs, { recursive: true });
   const logFile = (name: string) => join(logs, `${name}.log`);
@@ -46,7 +48,13 @@ export async function startStack(options: {
     startMinistack({ port: ports.ministack, workerEndpoint: endpoint, logFile: logFile('ministack') }),
   );
   const secretsManager = parts.use(
-    await startSecretsManager({ port: ports.aws, ministackUrl: ministack.url, accountId, region }),
+    await startSecretsManager({
+      port: ports.aws,
+      ministackUrl: ministack.url,
+      accountId,
+      region,
+      ...(onLabelMoved && { onLabelMoved }),
+    }),
   );
   const environment = {
     AWS_ENDPOINT_URL: endpoint,
