@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { recordProbe } from '../../../functions/check-backend-health/record-probe.ts';
 import { type Health, probed, unprobed } from '../../../shared/health/episode.ts';
-import type { HealthRecord, HealthState } from '../../../shared/state/health-state.ts';
+import type { HealthState } from '../../../shared/state/health-state.ts';
+import { recordsInMemory } from '../state/in-memory.ts';
 
 test('sends exactly one alert when an episode opens and one when it ends', () => {
   fc.assert(
@@ -23,20 +24,8 @@ test('sends exactly one alert when an episode opens and one when it ends', () =>
   );
 });
 
-function inMemory(): HealthState {
-  let stored: HealthRecord | undefined;
-  return {
-    read: async () => stored,
-    write: async (_, next) => {
-      if (stored && stored.revision !== next.revision) return false;
-      stored = { ...next, revision: next.revision + 1 };
-      return true;
-    },
-  };
-}
-
 test('alerts once under concurrent and repeated runs, and on a later run after a crash before SNS', async () => {
-  const state = inMemory();
+  const state: HealthState = recordsInMemory();
   const sent: string[] = [];
   let crash = true;
   const run = (minute: number) =>

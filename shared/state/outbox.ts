@@ -1,0 +1,81 @@
+import type { Kept, Records } from './records.ts';
+
+/** Longer than a function may run, so whoever holds a claim that ran out is gone. */
+const claimMs = 45_000;
+const attempts = 20;
+
+/** Other runs wrote first, every time. The delivery is to come again. */
+export class RecordContendedError extends Error {
+  override readonly name = 'RecordContendedError';
+  constructor() {
+    super('Other runs kept changing the record');
+  }
+}
+
+export interface Step<State, Alert> {
+  readonly state: State;
+  readonly alert?: Alert | undefined;
+}
+
+export interface OutboxParts<State, Alert> {
+  readonly records: Records<State, Alert>;
+  readonly send: (alert: Alert) => Promise<void>;
+  readonly now: () => Date;
+}
+
+/**
+ * Takes a step of what is known under a key, and sends the alert that it owes. `step` gives undefined where it learns
+ * nothing new: an event that was seen.
+ *
+ * The alert is stored with the state and taken out once sent, so a crash between the two sends it on a later run, and a
+ * claim keeps concurrent runs from sending the same. Only a crash right after SNS took the message can send it twice.
+ */
+export async function settle<State, Alert>(
+  key: string,
+  step: (before: State | undefined, now: Date) => Step<State, Alert> | undefined,
+  { records, send, now }: OutboxParts<State, Alert>,
+): Promise<void> {
+  let alerts = await updated(key, records, (before) => {
+    const time = now();
+    const taken = step(before?.state, time);
+    const outbox = [...(before?.outbox ?? []), ...(taken?.alert === undefined ? [] : [taken.alert])];
+    const claimedUntil = before?.claimedUntil ?? 0;
+    const sends = outbox.length > 0 && claimedUntil <= time.getTime();
+    const known = taken ?? (sends ? before : undefined);
+    if (!known) return undefined;
+    return {
+      next: { state: known.state, outbox, claimedUntil: sends ? time.getTime() + claimMs : claimedUntil },
+      alerts: sends ? outbox : [],
+    };
+  });
+  // Whoever comes meanwhile only adds to the end of the outbox: the holder of the claim sends those too.
+  while (alerts.length > 0) {
+    for (const alert of alerts) await send(alert);
+    const sent = alerts.length;
+    alerts = await updated(key, records, (before) => {
+      if (!before) return undefined;
+      const outbox = before.outbox.slice(sent);
+      const claimedUntil = outbox.length > 0 ? now().getTime() + claimMs : 0;
+      return { next: { state: before.state, outbox, claimedUntil }, alerts: outbox };
+    });
+  }
+}
+
+type Change<State, Alert> =
+  | { readonly next: Omit<Kept<State, Alert>, 'revision'>; readonly alerts: readonly Alert[] }
+  | undefined;
+
+/** Reads, changes and writes until no other run came between. Gives the alerts that are this run's to send. */
+async function updated<State, Alert>(
+  key: string,
+  records: Records<State, Alert>,
+  change: (before: Kept<State, Alert> | undefined) => Change<State, Alert>,
+): Promise<readonly Alert[]> {
+  for (let attempt = 0; attempt < attempts; attempt += 1) {
+    const before = await records.read(key);
+    const changed = change(before);
+    if (!changed) return [];
+    if (await records.write(key, { ...changed.next, revision: before?.revision ?? 0 })) return changed.alerts;
+  }
+  throw new RecordContendedError();
+}
