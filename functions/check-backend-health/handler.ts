@@ -1,10 +1,11 @@
 import { Logger } from '@aws-lambda-powertools/logger';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { PublishCommand, SNSClient } from '@aws-sdk/client-sns';
+import { SNSClient } from '@aws-sdk/client-sns';
 import middy from '@middy/core';
 import * as z from 'zod';
 import type { Alert } from '../../shared/health/episode.ts';
+import { alertsTo } from '../../shared/notification/alert.ts';
 import { healthState } from '../../shared/state/health-state.ts';
 import { appRoleLogin, connectVault } from '../../shared/vault/client.ts';
 import { readAppRole } from '../../shared/vault/login-secret.ts';
@@ -22,7 +23,7 @@ const environment = z
   .parse(process.env);
 const log = new Logger({ serviceName: 'check-backend-health' });
 const secretsManager = new SecretsManagerClient({ maxAttempts: 2 });
-const sns = new SNSClient({});
+const sendAlert = alertsTo(new SNSClient({}), environment.ALERT_TOPIC_ARN);
 const state = healthState(new DynamoDBClient({}), environment.STATE_TABLE_NAME);
 const vault = environment.VAULT_ADDR
   ? connectVault({
@@ -40,15 +41,16 @@ const affects = (backend: string) =>
       : `rotations and agents of ${backend}`;
 
 async function send(backend: string, { kind, since, at }: Alert): Promise<void> {
-  const what = kind === 'opened' ? `${backend} is unhealthy` : `${backend} has recovered`;
-  const runbook = `${environment.RUNBOOK_URL}/backend-unhealthy.md`;
-  await sns.send(
-    new PublishCommand({
-      TopicArn: environment.ALERT_TOPIC_ARN,
-      Subject: `Keyturn: ${what}`.slice(0, 99),
-      Message: JSON.stringify({ what, since, at, affects: affects(backend), runbook }),
-    }),
-  );
+  const opened = kind === 'opened';
+  await sendAlert({
+    what: opened ? `${backend} is unhealthy` : `${backend} has recovered`,
+    backend,
+    state: opened ? 'unhealthy' : 'recovered',
+    since,
+    at,
+    affects: affects(backend),
+    runbook: `${environment.RUNBOOK_URL}/backend-unhealthy.md`,
+  });
 }
 
 export const handler = middy<{ id?: string }>().handler(async (event, context) => {
