@@ -56,8 +56,8 @@ async function main(): Promise<number> {
       ports: await stackPorts(process.env.KEYTURN_PORT),
       logs: logFolder,
       say,
-      onLabelMoved: ({ label, versionId }) => {
-        if (label === 'AWSCURRENT') movedAt.set(versionId, Date.now());
+      onLabelMoved: ({ label, to }) => {
+        if (label === 'AWSCURRENT') movedAt.set(to, Date.now());
       },
     });
     writeEnvironment(stack);

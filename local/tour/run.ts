@@ -108,11 +108,13 @@ function told({ type, detail }: FeedEvent): string {
 const counts = z.object({ callers: z.record(z.string(), z.record(z.string(), z.number())) });
 
 async function countCalls({ endpoint }: Stack): Promise<void> {
+  await fetch(`${endpoint}/_keyturn/idle`);
   await fetch(`${endpoint}/_keyturn/calls`, { method: 'DELETE' });
 }
 
 /** The calls that rotate-secret made, counted on the wire. */
 async function countedCalls({ endpoint }: Stack): Promise<number> {
+  await fetch(`${endpoint}/_keyturn/idle`);
   const { callers } = counts.parse(await (await fetch(`${endpoint}/_keyturn/calls`)).json());
   return Object.values(callers['rotate-secret'] ?? {}).reduce((sum, count) => sum + count, 0);
 }
