@@ -1,0 +1,122 @@
+import { PublishCommand, SNSClient } from '@aws-sdk/client-sns';
+import { mockClient } from 'aws-sdk-client-mock';
+import { beforeEach, expect, test } from 'vitest';
+import failedSample from '../../../events/rotation-failed/sample.json' with { type: 'json' };
+import rotatedSample from '../../../events/secret-rotated/sample.json' with { type: 'json' };
+import { alertRotationFailure } from '../../../functions/alert-rotation-failure/alert-rotation-failure.ts';
+import type { Rotations } from '../../../functions/alert-rotation-failure/episode.ts';
+import type { PendingAlert } from '../../../functions/alert-rotation-failure/rotation-state.ts';
+import { alertsTo } from '../../../shared/notification/alert.ts';
+import { recordsInMemory } from '../state/in-memory.ts';
+
+const sns = mockClient(SNSClient);
+let records = recordsInMemory<Rotations, PendingAlert>();
+let now = 0;
+const hear = (event: unknown) =>
+  alertRotationFailure(event, {
+    records,
+    send: alertsTo(new SNSClient(), 'arn:alerts'),
+    runbookUrl: 'https://runbook',
+    now: () => new Date(now),
+  });
+const failed = { ...failedSample, detail: { ...failedSample.detail, failedAt: '2026-11-24T08:00:00Z' } };
+const rotated = rotatedSample;
+const published = () => sns.commandCalls(PublishCommand).map(({ args }) => args[0].input);
+const messages = () => published().map(({ Message }) => JSON.parse(Message ?? '') as unknown);
+
+beforeEach(() => {
+  records = recordsInMemory();
+  now = 0;
+  sns.reset();
+  sns.on(PublishCommand).resolves({});
+});
+
+test('one alert when rotations begin to fail and one when one succeeds, whatever is repeated', async () => {
+  await Promise.all([hear(failed), hear(failed)]);
+  await hear(failed);
+  await Promise.all([hear(rotated), hear(rotated)]);
+  await hear(rotated);
+  expect(messages()).toEqual([
+    {
+      what: 'rotation of agents/billing-7/credentials failed',
+      backend: 'rotation:agents/billing-7/credentials',
+      state: 'failed',
+      since: '2026-11-24T08:00:00Z',
+      at: '2026-11-24T08:00:00Z',
+      affects: expect.stringContaining('agent billing-7 keeps working with its current credential'),
+      step: 'testSecret',
+      errorClass: 'CredentialRefusedError',
+      runbook: 'https://runbook/rotation-failed.md#credentialrefusederror',
+    },
+    {
+      what: 'rotation of agents/billing-7/credentials works again',
+      backend: 'rotation:agents/billing-7/credentials',
+      state: 'recovered',
+      since: '2026-11-24T08:00:00Z',
+      at: '2026-11-24T09:00:00Z',
+      affects: 'nothing any more: agent billing-7 gets the new credential',
+      runbook: 'https://runbook/rotation-failed.md',
+    },
+  ]);
+  expect(published()[0]).toMatchObject({
+    TopicArn: 'arn:alerts',
+    Subject: 'Keyturn: rotation of agents/billing-7/credentials failed',
+    MessageAttributes: { state: { StringValue: 'failed' } },
+  });
+});
+
+test('a failure that is heard of after the rotation that made up for it wakes nobody', async () => {
+  await hear(rotated);
+  await hear(failed);
+  expect(messages()).toEqual([]);
+});
+
+test('what SNS did not take is sent by the repeat of the delivery', async () => {
+  sns.on(PublishCommand).rejectsOnce(new Error('throttled')).resolves({});
+  await expect(hear(failed)).rejects.toThrow('throttled');
+  now += 60_000;
+  await hear(failed);
+  await hear(failed);
+  expect(messages().slice(1)).toEqual([expect.objectContaining({ state: 'failed' })]);
+});
+
+test('a subject is what SNS takes, whatever a backend is called', async () => {
+  await alertsTo(
+    new SNSClient(),
+    'arn:alerts',
+  )({
+    what: `Prüfung\n${'x'.repeat(200)}`,
+    backend: 'target Prüfung',
+    state: 'unhealthy',
+    since: '',
+    at: '',
+    affects: '',
+    runbook: '',
+  });
+  expect(published()[0]?.Subject).toMatch(/^[ -~]{1,99}$/);
+});
+
+test.each([
+  ['nothing at all', undefined, 'the whole'],
+  ['an event of another kind', { ...failed, 'detail-type': 'Rotation Started' }, 'detail-type'],
+  ['another source', { ...failed, source: 'hunter2' }, 'source: expected keyturn'],
+  [
+    'a detail with more in it',
+    { ...failed, detail: { ...failed.detail, password: 'hunter2' } },
+    'detail: 1 unknown field(s)',
+  ],
+  [
+    'an error class that is a sentence',
+    { ...failed, detail: { ...failed.detail, errorClass: 'password hunter2 refused' } },
+    'detail.errorClass: wrong format (regex)',
+  ],
+])('%s fails, says what is wrong and changes nothing', async (_, event, said) => {
+  const failure = hear(event);
+  await expect(failure).rejects.toMatchObject({
+    name: 'UnexpectedShapeError',
+    message: expect.stringContaining(said),
+  });
+  await expect(failure).rejects.toMatchObject({ message: expect.not.stringContaining('hunter2') });
+  expect(sns.calls()).toEqual([]);
+  expect(await records.read(failed.detail.secretArn)).toBeUndefined();
+});
