@@ -9,6 +9,8 @@ const folder = join(root, '.keyturn');
 const processFile = join(folder, 'stack.json');
 export const environmentFile = join(folder, 'env');
 export const logFolder = join(folder, 'logs');
+/** Of a stack that runs detached. Beside the parts' logs, which each start empties. */
+export const stackLog = join(folder, 'stack.log');
 
 const running = z.object({ pid: z.number().int().positive() });
 

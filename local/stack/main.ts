@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { until } from '../until.ts';
@@ -13,6 +13,7 @@ import {
   logFolder,
   releaseStack,
   runningStack,
+  stackLog,
   writeEnvironment,
 } from './files.ts';
 import { stackPorts } from './ports.ts';
@@ -60,9 +61,8 @@ async function inForeground(): Promise<void> {
 
 /** Runs this very file as a process that outlives us, and waits until it is ready. */
 async function detached(): Promise<void> {
-  mkdirSync(logFolder, { recursive: true });
-  const logFile = join(logFolder, 'stack.log');
-  const log = openSync(logFile, 'w');
+  mkdirSync(dirname(stackLog), { recursive: true });
+  const log = openSync(stackLog, 'w');
   const child = spawn(process.execPath, [fileURLToPath(import.meta.url)], {
     detached: true,
     stdio: ['ignore', log, log],
@@ -73,13 +73,13 @@ async function detached(): Promise<void> {
   child.unref();
   console.log('keyturn: starting, which takes about half a minute');
   const ready = await until(
-    `the stack is ready (its log: ${logFile})`,
+    `the stack is ready (its log: ${stackLog})`,
     async () => {
       if (existsSync(environmentFile) && runningStack()?.pid === pid) return 'ready';
       return isAlive(pid) ? undefined : 'ended';
     },
     180_000,
   );
-  if (ready === 'ended') throw new Error(`The stack ended; see ${logFile}`);
+  if (ready === 'ended') throw new Error(`The stack ended; see ${stackLog}`);
   console.log(usage);
 }

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { startMinistack } from '../ministack/server.ts';
 import { mirrorAppRole } from '../openbao/approle.ts';
@@ -36,6 +36,8 @@ export async function startStack(options: {
 }): Promise<Stack> {
   const { ports, logs, say, onLabelMoved } = options;
   await using parts = new AsyncDisposableStack();
+  // Logs are of one run: OpenBao's, for one, holds its unseal key.
+  rmSync(logs, { recursive: true, force: true });
   mkdirSync(logs, { recursive: true });
   const logFile = (name: string) => join(logs, `${name}.log`);
   const endpoint = `http://127.0.0.1:${ports.aws}`;
