@@ -53,7 +53,7 @@ export async function expectThat(
 }
 
 export async function currentLogin(
-  { clients }: Tour,
+  { clients }: Pick<Tour, 'clients'>,
   { secretArn }: Agent,
 ): Promise<Login & { versionId: string }> {
   const { SecretString = '', VersionId = '' } = await clients.secretsManager.send(
@@ -63,7 +63,7 @@ export async function currentLogin(
 }
 
 export async function labelsOf(
-  { clients }: Tour,
+  { clients }: Pick<Tour, 'clients'>,
   { secretArn }: Agent,
 ): Promise<Readonly<Record<string, readonly string[]>>> {
   const { VersionIdsToStages = {} } = await clients.secretsManager.send(
@@ -72,7 +72,7 @@ export async function labelsOf(
   return VersionIdsToStages;
 }
 
-export async function rotateNow({ clients }: Tour, { secretArn }: Agent): Promise<string> {
+export async function rotateNow({ clients }: Pick<Tour, 'clients'>, { secretArn }: Agent): Promise<string> {
   const { VersionId = '' } = await clients.secretsManager.send(
     new RotateSecretCommand({ SecretId: secretArn }),
   );
@@ -111,13 +111,17 @@ const metadata = z.object({
 });
 
 /** Whether the mirror in Vault is of this version. */
-export async function mirrorHolds({ stack }: Tour, { secret }: Agent, versionId: string): Promise<boolean> {
+export async function mirrorHolds(
+  { stack }: Pick<Tour, 'stack'>,
+  { secret }: Agent,
+  versionId: string,
+): Promise<boolean> {
   const answer = metadata.parse(await stack.openBao.request('GET', `secret/metadata/${secret}`));
   return Object.values(answer.data.custom_metadata ?? {}).includes(versionId);
 }
 
 /** Whether PostgreSQL takes a login. Anything but yes and a plain refusal is an error. */
-export async function takes({ stack }: Tour, { username, password }: Login): Promise<boolean> {
+export async function takes({ stack }: Pick<Tour, 'stack'>, { username, password }: Login): Promise<boolean> {
   const client = new pg.Client({
     host: '127.0.0.1',
     port: stack.postgres.port,

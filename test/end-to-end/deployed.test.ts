@@ -1,0 +1,165 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { InvokeCommand } from '@aws-sdk/client-lambda';
+import { RotateSecretCommand, UpdateSecretVersionStageCommand } from '@aws-sdk/client-secrets-manager';
+import { ReceiveMessageCommand } from '@aws-sdk/client-sqs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import * as z from 'zod';
+import { clientsOf } from '../../local/stack/clients.ts';
+import { stackPorts } from '../../local/stack/ports.ts';
+import { type Stack, startStack } from '../../local/stack/start.ts';
+import { type Feed, openFeed } from '../../local/tour/feed.ts';
+import { type Agent, provisionAgent } from '../../local/tour/provision.ts';
+import { currentLogin, labelsOf, mirrorHolds, rotateNow, takes } from '../../local/tour/tour.ts';
+import { until } from '../../local/until.ts';
+
+let stack: Stack;
+let clients: ReturnType<typeof clientsOf>;
+let feed: Feed;
+const nothing = () => undefined;
+
+beforeAll(async () => {
+  stack = await startStack({
+    ports: await stackPorts(undefined),
+    logs: join(mkdtempSync(join(tmpdir(), 'keyturn-end-to-end-')), 'logs'),
+    say: nothing,
+  });
+  clients = clientsOf(stack);
+  feed = await openFeed(stack, clients, { event: nothing, alert: nothing });
+});
+afterAll(async () => {
+  await feed?.[Symbol.asyncDispose]();
+  await stack?.[Symbol.asyncDispose]();
+});
+
+const told = z.object({ errorMessage: z.string() });
+
+/** Calls a deployed function as anybody with lambda:InvokeFunction could. Gives what its error says. */
+async function invoke(name: string, payload: unknown): Promise<string | undefined> {
+  const { FunctionError, Payload } = await clients.lambda.send(
+    new InvokeCommand({
+      FunctionName: `keyturn-local-${name}`,
+      Payload: Buffer.from(JSON.stringify(payload)),
+    }),
+  );
+  return FunctionError
+    ? told.parse(JSON.parse(Buffer.from(Payload ?? []).toString())).errorMessage
+    : undefined;
+}
+
+const happened = (type: string, versionId: string) =>
+  until(`${type} of ${versionId}`, async () =>
+    feed.events.some((event) => event.type === type && Object.values(event.detail).includes(versionId)),
+  );
+
+describe('an agent whose secret is rotated', () => {
+  let agent: Agent;
+  beforeAll(async () => {
+    agent = await provisionAgent('orders', stack, clients, { graceSeconds: 3_600 });
+    await stack.secretsManager.engine.idle();
+  });
+
+  it('has a new login and keeps the old one, is told once the label moved, and its mirror follows', async () => {
+    const before = await currentLogin({ clients }, agent);
+    const versionId = await rotateNow({ clients }, agent);
+    await happened('Rotation Started', versionId);
+    await happened('Secret Rotated', versionId);
+    const after = await currentLogin({ clients }, agent);
+    expect(after.versionId).toBe(versionId);
+    expect(after.username).toBe('orders_b');
+    expect(await takes({ stack }, after)).toBe(true);
+    expect(await takes({ stack }, before)).toBe(true);
+
+    const notices: string[] = [];
+    await until('the agent is told', async () => {
+      const { Messages = [] } = await clients.sqs.send(
+        new ReceiveMessageCommand({ QueueUrl: agent.queueUrl, WaitTimeSeconds: 1, MaxNumberOfMessages: 10 }),
+      );
+      notices.push(...Messages.map(({ Body = '' }) => Body));
+      return notices.some((notice) => notice.includes(versionId));
+    });
+    expect(notices.join()).not.toContain(after.password);
+    await until('the mirror follows', () => mirrorHolds({ stack }, agent, versionId));
+  });
+
+  it('keeps its old login where somebody asks for the end of its grace period too early', async () => {
+    const labels = await labelsOf({ clients }, agent);
+    const [current] = Object.keys(labels).filter((id) => labels[id]?.includes('AWSCURRENT'));
+    const [previous] = Object.keys(labels).filter((id) => labels[id]?.includes('AWSPREVIOUS'));
+    const forged = {
+      secretArn: agent.secretArn,
+      supersededVersionId: previous,
+      currentVersionId: current,
+      rotationId: current,
+      graceEndsAt: '2020-01-01T00:00:00Z',
+    };
+    expect(await invoke('revoke-superseded', forged)).toContain(
+      'grace period of the superseded version is not over',
+    );
+    const swapped = { ...forged, supersededVersionId: current, currentVersionId: previous };
+    expect(await invoke('revoke-superseded', swapped)).toBeUndefined();
+    expect(await takes({ stack }, await currentLogin({ clients }, agent))).toBe(true);
+    const canLogIn = await stack.postgres.query(
+      `SELECT rolname FROM pg_roles WHERE rolname LIKE 'orders__' AND rolcanlogin`,
+    );
+    expect(canLogIn).toHaveLength(2);
+  });
+
+  it('is not rotated by events that Secrets Manager did not send', async () => {
+    const before = await currentLogin({ clients }, agent);
+    const token = '99999999-9999-4999-8999-999999999999';
+    const event = { SecretId: agent.secretArn, ClientRequestToken: token };
+    expect(await invoke('rotate-secret', { ...event, Step: 'createSecret' })).toContain(
+      'names no version of the secret',
+    );
+    expect(await invoke('rotate-secret', { ...event, Step: 'setSecret' })).toContain(
+      'names no version of the secret',
+    );
+    expect(await invoke('rotate-secret', { ...event, Step: 'dropSecret' })).toContain(
+      'Step: expected createSecret or',
+    );
+    expect(await invoke('rotate-secret', 'nonsense')).toContain('the whole: expected object');
+    expect(await currentLogin({ clients }, agent)).toEqual(before);
+  });
+
+  it('is told when a value is rolled back by hand, which revokes nothing', async () => {
+    const labels = await labelsOf({ clients }, agent);
+    const idOf = (label: string) => Object.keys(labels).find((id) => labels[id]?.includes(label)) ?? '';
+    const [current, previous] = [idOf('AWSCURRENT'), idOf('AWSPREVIOUS')];
+    await clients.secretsManager.send(
+      new UpdateSecretVersionStageCommand({
+        SecretId: agent.secretArn,
+        VersionStage: 'AWSCURRENT',
+        MoveToVersionId: previous,
+        RemoveFromVersionId: current,
+      }),
+    );
+    await until('"Secret Changed"', async () =>
+      feed.events.some(
+        ({ type, detail }) =>
+          type === 'Secret Changed' && detail.currentVersionId === previous && detail.secret === agent.secret,
+      ),
+    );
+    expect(await takes({ stack }, await currentLogin({ clients }, agent))).toBe(true);
+  });
+});
+
+it('a rotation that can not start leaves the agent untouched and says why', async () => {
+  const agent = await provisionAgent('broken', stack, clients, { graceSeconds: 3_600 });
+  await stack.secretsManager.engine.idle();
+  await stack.postgres.query('CREATE ROLE broken_b LOGIN');
+  const before = await currentLogin({ clients }, agent);
+  await clients.secretsManager.send(new RotateSecretCommand({ SecretId: agent.secretArn }));
+  await until('"Rotation Failed"', async () =>
+    feed.events.some(
+      ({ type, detail }) => type === 'Rotation Failed' && detail.errorClass === 'AlternateTakenError',
+    ),
+  );
+  await stack.secretsManager.engine.idle();
+  await until('on-call is told', async () =>
+    feed.alerts.some(({ backend, state }) => backend === `rotation:${agent.secret}` && state === 'failed'),
+  );
+  expect(feed.alerts.filter(({ backend }) => backend === `rotation:${agent.secret}`)).toHaveLength(1);
+  expect(await currentLogin({ clients }, agent)).toEqual(before);
+});
