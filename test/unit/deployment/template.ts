@@ -25,7 +25,20 @@ const functionFile = z.strictObject({
 });
 const sharedFile = z.looseObject({ Resources: resources });
 
-const read = (file: string): unknown => parse(readFileSync(file, 'utf8'), { customTags: shortForms });
+const parameters = z
+  .object({ params: z.object({ default: z.record(z.string(), z.unknown()) }) })
+  .parse(parse(readFileSync(join(root, 'serverless.yml'), 'utf8'))).params.default;
+
+/** A file of the deployment. A value that is a parameter, and nothing else, is the parameter's default. */
+const read = (file: string): unknown =>
+  parse(
+    readFileSync(file, 'utf8'),
+    (_, value: unknown) => {
+      const name = typeof value === 'string' ? /^\$\{param:(\w+)\}$/.exec(value)?.[1] : undefined;
+      return name === undefined ? value : parameters[name];
+    },
+    { customTags: shortForms },
+  );
 
 export const functions = globSync(join(root, 'functions/*/deploy.yml'))
   .sort()
