@@ -1,0 +1,100 @@
+import { Readable } from 'node:stream';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import {
+  type RotateSecretDependencies,
+  rotateSecret,
+} from '../../../functions/rotate-secret/rotate-secret.ts';
+import { dispatch } from '../../../local/secrets-manager/dispatch.ts';
+import { createEngine, type Engine } from '../../../local/secrets-manager/engine.ts';
+import { SecretsManagerError } from '../../../local/secrets-manager/errors.ts';
+import type { SecretJson } from '../../../shared/credential/secret-json.ts';
+import type { OutgoingEvent } from '../../../shared/notification/event-bus.ts';
+
+/** The AWS SDK's own client on an engine in this process: all but the network is real. `each` is told of every call. */
+export function clientOf(
+  engine: Engine,
+  each: (operation: string, input: Readonly<Record<string, unknown>>) => void = () => undefined,
+  done: () => void = () => undefined,
+): SecretsManagerClient {
+  return new SecretsManagerClient({
+    region: 'eu-central-1',
+    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+    maxAttempts: 1,
+    requestHandler: {
+      async handle(request: { headers: Record<string, string>; body?: unknown }) {
+        const operation = request.headers['x-amz-target']?.split('.')[1] ?? '';
+        const input = JSON.parse(textOf(request.body));
+        each(operation, input);
+        const [statusCode, answer] = await dispatch(engine, operation, input).then(
+          (result) => [200, result] as const,
+          (error: unknown) => {
+            if (!(error instanceof SecretsManagerError)) throw error;
+            return [error.status, { __type: error.code, Message: error.message }] as const;
+          },
+        );
+        done();
+        const headers = { 'content-type': 'application/x-amz-json-1.1' };
+        return {
+          response: { statusCode, headers, body: Readable.from([Buffer.from(JSON.stringify(answer))]) },
+        };
+      },
+    },
+  });
+}
+
+/** Everything a step of rotate-secret logs or publishes, beside what it does. */
+export function witness(): { said: string[]; parts: Omit<RotateSecretDependencies, 'secretsManager'> } {
+  const said: string[] = [];
+  const note = (...all: unknown[]) => void said.push(JSON.stringify(all));
+  return {
+    said,
+    parts: {
+      bus: { publish: async (events: readonly OutgoingEvent[]) => note(events) },
+      log: { info: note, warn: note },
+      now: () => new Date(),
+      pause: async () => undefined,
+      allowedSecrets: undefined,
+    },
+  };
+}
+
+/** An engine whose rotations run rotate-secret in this process. */
+export function rotatingEngine(options: {
+  attempts?: number;
+  dependencies: (engine: Engine) => RotateSecretDependencies;
+  before?: (step: string) => void;
+}): Engine {
+  const engine: Engine = createEngine({
+    attempts: options.attempts ?? 1,
+    wait: async () => undefined,
+    invoke: async (_, event) => {
+      options.before?.(event.Step);
+      await rotateSecret(event, options.dependencies(engine));
+    },
+  });
+  return engine;
+}
+
+/** Puts an agent's secret and its admin's in place, with rotation on. Gives the agent's ARN. */
+export async function putSecrets(
+  engine: Engine,
+  { agent, admin, tags = {} }: { agent: SecretJson; admin: SecretJson; tags?: Record<string, string> },
+): Promise<string> {
+  const { ARN: masterarn } = await engine.CreateSecret({
+    Name: 'keyturn/admin/postgres',
+    SecretString: admin.serialize().reveal(),
+  });
+  const { ARN } = await engine.CreateSecret({
+    Name: 'agents/one/credentials',
+    SecretString: agent.with({ masterarn }).serialize().reveal(),
+    Tags: Object.entries({ agent_id: 'one', managed_by: 'agent-platform', ...tags }).map(([Key, Value]) => ({
+      Key,
+      Value,
+    })),
+  });
+  return ARN;
+}
+
+function textOf(body: unknown): string {
+  return ArrayBuffer.isView(body) ? new TextDecoder().decode(body) : String(body);
+}
