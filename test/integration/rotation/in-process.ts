@@ -96,5 +96,7 @@ export async function putSecrets(
 }
 
 function textOf(body: unknown): string {
-  return ArrayBuffer.isView(body) ? new TextDecoder().decode(body) : String(body);
+  return ArrayBuffer.isView(body)
+    ? Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString()
+    : String(body);
 }
