@@ -26,6 +26,11 @@ export function carrierOf(labels: Labels, label: string): string | undefined {
  * to the version it leaves, and that version's AWSPENDING (a rotation long finished) goes away, as recorded from AWS.
  */
 export function attach(labels: Labels, versionId: string, added: readonly string[]): Relabelled {
+  const current = added.includes(CURRENT) ? versionId : carrierOf(labels, CURRENT);
+  if (added.includes(PREVIOUS) && current === versionId) {
+    // What AWS does here is not documented; refusing keeps AWSPREVIOUS a version to go back to.
+    throw invalidParameter(`${PREVIOUS} can't be attached to the version that is ${CURRENT}.`);
+  }
   const result = new Map(labels);
   const moves: LabelMove[] = [];
   const put = (to: string, label: string) => {
