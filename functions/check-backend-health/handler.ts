@@ -1,79 +1,88 @@
 import { Logger } from '@aws-lambda-powertools/logger';
+import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { SNSClient } from '@aws-sdk/client-sns';
 import middy from '@middy/core';
 import * as z from 'zod';
+import { parsed } from '../../events/contract.ts';
 import type { Alert } from '../../shared/health/episode.ts';
 import { alertsTo } from '../../shared/notification/alert.ts';
 import { healthState } from '../../shared/state/health-state.ts';
-import { appRoleLogin, connectVault } from '../../shared/vault/client.ts';
-import { readAppRole } from '../../shared/vault/login-secret.ts';
-import { listTargets, type Target, targetWorks, vaultWorks } from './probes.ts';
-import { recordProbe } from './record-probe.ts';
+import { connectVault } from '../../shared/vault/client.ts';
+import { vaultLogin } from '../../shared/vault/login.ts';
+import { vaultSettings } from '../../shared/vault/settings.ts';
+import { alertMessage } from './alert-message.ts';
+import { checkBackends, type ProbeBackend } from './check-backends.ts';
+import { listTargets, type Target } from './probe-secrets-manager.ts';
+import { probeTarget } from './probe-target.ts';
+import { probeVault } from './probe-vault.ts';
 
-const environment = z
-  .object({
-    STATE_TABLE_NAME: z.string().min(1),
-    ALERT_TOPIC_ARN: z.string().min(1),
-    VAULT_ADDR: z.string(),
-    VAULT_LOGIN_SECRET: z.string(),
-    RUNBOOK_URL: z.string(),
-  })
-  .parse(process.env);
-const log = new Logger({ serviceName: 'check-backend-health' });
-const secretsManager = new SecretsManagerClient({ maxAttempts: 2 });
-const sendAlert = alertsTo(new SNSClient({}), environment.ALERT_TOPIC_ARN);
-const state = healthState(new DynamoDBClient({}), environment.STATE_TABLE_NAME);
-const vault = environment.VAULT_ADDR
-  ? connectVault({
-      address: environment.VAULT_ADDR,
-      mount: 'secret',
-      login: appRoleLogin(() => readAppRole(secretsManager, environment.VAULT_LOGIN_SECRET)),
+const environment = parsed(
+  'The environment of check-backend-health',
+  vaultSettings
+    .extend({
+      STATE_TABLE_NAME: z.string().min(1),
+      ALERT_TOPIC_ARN: z.string().min(1),
+      RUNBOOK_URL: z.string(),
+      HEALTH_WINDOW: z.coerce.number().int().min(1).max(60),
+      HEALTH_FAILURES: z.coerce.number().int().min(1),
     })
-  : undefined;
-
-const affects = (backend: string) =>
-  backend === 'secrets-manager'
-    ? 'every rotation, and agents whose cache has expired'
-    : backend === 'vault'
-      ? 'mirrors in Vault and the agents that read them'
-      : `rotations and agents of ${backend}`;
-
-async function send(backend: string, { kind, since, at }: Alert): Promise<void> {
-  const opened = kind === 'opened';
-  await sendAlert({
-    what: opened ? `${backend} is unhealthy` : `${backend} has recovered`,
-    backend,
-    state: opened ? 'unhealthy' : 'recovered',
-    since,
-    at,
-    affects: affects(backend),
-    runbook: `${environment.RUNBOOK_URL}/backend-unhealthy.md`,
-  });
-}
-
-export const handler = middy<{ id?: string }>().handler(async (event, context) => {
-  const runId = event.id ?? context.awsRequestId;
-  const check = async (backend: string, probe: () => Promise<boolean>) => {
-    const ok = await probe().catch((error: unknown) => {
-      log.warn('probe failed', { backend, reason: error instanceof Error ? error.name : 'unknown' });
-      return false;
-    });
-    await recordProbe(backend, ok, runId, { state, send, now: () => new Date() });
-  };
-  let targets: readonly Target[] = [];
-  const listed = async () => {
-    targets = await listTargets(secretsManager);
-    return true;
-  };
-  const first = await Promise.allSettled([
-    check('secrets-manager', listed),
-    ...(vault ? [check('vault', () => vaultWorks(environment.VAULT_ADDR, vault))] : []),
-  ]);
-  const rest = await Promise.allSettled(
-    targets.map((target) => check(`target ${target.backend}`, () => targetWorks(secretsManager, target))),
-  );
-  const failed = [...first, ...rest].filter(({ status }) => status === 'rejected').length;
-  if (failed > 0) throw new Error(`The health of ${failed} backends could not be recorded`);
+    .refine(({ HEALTH_WINDOW, HEALTH_FAILURES }) => HEALTH_FAILURES <= HEALTH_WINDOW, {
+      path: ['HEALTH_FAILURES'],
+      message: 'expected no more than HEALTH_WINDOW',
+    }),
+  process.env,
+);
+/** Milliseconds that a backend has to answer in. Two rounds of them fit into the function's time-out many times over. */
+const deadlineMs = 8_000;
+const log = new Logger();
+const client = {
+  customUserAgent: [['keyturn', 'check-backend-health']] as [string, string][],
+  maxAttempts: 2,
+};
+const secretsManager = new SecretsManagerClient(client);
+const sendAlert = alertsTo(new SNSClient(client), environment.ALERT_TOPIC_ARN);
+const record = {
+  state: healthState(new DynamoDBClient(client), environment.STATE_TABLE_NAME),
+  rule: { window: environment.HEALTH_WINDOW, failures: environment.HEALTH_FAILURES },
+  send: (backend: string, alert: Alert) => sendAlert(alertMessage(backend, alert, environment.RUNBOOK_URL)),
+  now: () => new Date(),
+};
+const vault = connectVault({
+  address: environment.VAULT_ADDR,
+  mount: environment.VAULT_MOUNT,
+  login: vaultLogin(environment, secretsManager),
 });
+
+/** The targets are known only once Secrets Manager has answered; where it has not, they keep the health they had. */
+export const handler = middy<{ id?: string }, void>()
+  .use(injectLambdaContext(log))
+  .handler(async (event, context) => {
+    const check = { ...record, runId: event.id ?? context.awsRequestId, deadlineMs, log };
+    let targets: readonly Target[] = [];
+    const systems = new Map<string, ProbeBackend>([
+      [
+        'secrets-manager',
+        async () => {
+          targets = await listTargets(secretsManager, deadlineMs);
+          return undefined;
+        },
+      ],
+    ]);
+    if (environment.VAULT_ADDR) {
+      systems.set('vault', () => probeVault(environment.VAULT_ADDR, vault, deadlineMs));
+    }
+    const servers = () =>
+      new Map(
+        targets.map((target): [string, ProbeBackend] => [
+          `target ${target.name}`,
+          () => probeTarget(secretsManager, target, deadlineMs),
+        ]),
+      );
+    try {
+      await checkBackends(systems, check);
+    } finally {
+      await checkBackends(servers(), check);
+    }
+  });

@@ -1,21 +1,29 @@
-import { type Alert, probed, unprobed } from '../../shared/health/episode.ts';
+import { type Alert, type EpisodeRule, type Problem, probed, unprobed } from '../../shared/health/episode.ts';
 import type { HealthState } from '../../shared/state/health-state.ts';
 import { settle } from '../../shared/state/outbox.ts';
+
+export interface ProbeRecord {
+  readonly state: HealthState;
+  readonly rule: EpisodeRule;
+  readonly send: (backend: string, alert: Alert) => Promise<void>;
+  readonly now: () => Date;
+}
 
 /** Records a probe and sends the alert that it owes. A run that is repeated counts once. */
 export async function recordProbe(
   backend: string,
-  ok: boolean,
+  problem: Problem | undefined,
   runId: string,
-  parts: { state: HealthState; send: (backend: string, alert: Alert) => Promise<void>; now: () => Date },
+  { state, rule, send, now }: ProbeRecord,
 ): Promise<void> {
   await settle(
     backend,
-    (before, now) => {
+    (before, time) => {
       if (before?.lastRunId === runId) return undefined;
-      const { health, alert } = probed(before?.health ?? unprobed, { ok, at: now.toISOString() });
+      const probe = { at: time.toISOString(), ...(problem && { problem }) };
+      const { health, alert } = probed(before?.health ?? unprobed, probe, rule);
       return { state: { lastRunId: runId, health }, alert };
     },
-    { records: parts.state, send: (alert) => parts.send(backend, alert), now: parts.now },
+    { records: state, send: (alert) => send(backend, alert), now },
   );
 }

@@ -3,24 +3,19 @@ import { Logger } from '@aws-lambda-powertools/logger';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import middy from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
-import * as z from 'zod';
-import { appRoleLogin, connectVault } from '../../shared/vault/client.ts';
-import { readAppRole } from '../../shared/vault/login-secret.ts';
+import { parsed } from '../../events/contract.ts';
+import { connectVault } from '../../shared/vault/client.ts';
+import { vaultLogin } from '../../shared/vault/login.ts';
+import { vaultSettings } from '../../shared/vault/settings.ts';
 import { syncRecord } from './sync-record.ts';
 
-const environment = z
-  .object({
-    VAULT_ADDR: z.string(),
-    VAULT_MOUNT: z.string().min(1),
-    VAULT_LOGIN_SECRET: z.string(),
-  })
-  .parse(process.env);
-const log = new Logger({ serviceName: 'sync-vault-mirror' });
+const environment = parsed('The environment of sync-vault-mirror', vaultSettings, process.env);
+const log = new Logger();
 const secretsManager = new SecretsManagerClient({ customUserAgent: [['keyturn', 'sync-vault-mirror']] });
 const vault = connectVault({
   address: environment.VAULT_ADDR,
   mount: environment.VAULT_MOUNT,
-  login: appRoleLogin(() => readAppRole(secretsManager, environment.VAULT_LOGIN_SECRET)),
+  login: vaultLogin(environment, secretsManager),
 });
 const processor = new BatchProcessor(EventType.SQS);
 

@@ -3,9 +3,11 @@ import { PublishCommand, type SNSClient } from '@aws-sdk/client-sns';
 /** What on-call gets: for a person to read, and for a machine to sort by `backend` and `state`. Identifiers and times only. */
 export interface AlertMessage {
   readonly what: string;
+  /** Why, as far as a probe can tell. */
+  readonly reason?: string;
   /** `secrets-manager`, `vault`, `target {name}`, or `rotation:{secret}`. An episode opens and ends under one name. */
   readonly backend: string;
-  readonly state: 'unhealthy' | 'failed' | 'recovered';
+  readonly state: 'degraded' | 'unhealthy' | 'failed' | 'recovered';
   readonly since: string;
   readonly at: string;
   readonly affects: string;

@@ -10,15 +10,21 @@ export interface ProbedHealth {
 }
 export type HealthState = Records<ProbedHealth, Alert>;
 
+const problem = z.object({ severity: z.enum(['degraded', 'unhealthy']), reason: z.string() });
 const state = z.object({
   lastRunId: z.string(),
   health: z.object({
     state: z.enum(['healthy', 'degraded', 'unhealthy']),
-    recent: z.array(z.object({ ok: z.boolean(), at: z.string() })).readonly(),
+    recent: z.array(z.object({ at: z.string(), problem: problem.exactOptional() })).readonly(),
     since: z.string().exactOptional(),
   }),
 });
-const alert = z.object({ kind: z.enum(['opened', 'recovered']), since: z.string(), at: z.string() });
+const alert = z.object({
+  kind: z.enum(['opened', 'recovered']),
+  since: z.string(),
+  at: z.string(),
+  problem: problem.exactOptional(),
+});
 
 /** The health of backends, under `health#{backend}`. */
 export const healthState = (dynamo: DynamoDBClient, table: string): HealthState =>

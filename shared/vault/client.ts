@@ -9,7 +9,7 @@ import {
   VaultUnreachableError,
 } from './errors.ts';
 
-/** Gives what to send to which login path: AppRole by default, AWS IAM or another where the caller has one. */
+/** Gives what to send to which login path. */
 export type VaultLogin = () => Promise<{
   readonly path: string;
   readonly body: Readonly<Record<string, unknown>>;
@@ -21,11 +21,6 @@ export const appRoleLogin =
     const { roleId, secretId } = await credentials();
     return { path: `auth/${mount}/login`, body: { role_id: roleId, secret_id: secretId } };
   };
-
-/** AWS IAM login: `sign` gives a signed sts:GetCallerIdentity request, in the fields that Vault's aws auth takes. */
-export const awsIamLogin =
-  (sign: () => Promise<Readonly<Record<string, string>>>, role: string, mount = 'aws'): VaultLogin =>
-  async () => ({ path: `auth/${mount}/login`, body: { ...(await sign()), role } });
 
 export interface KeyMetadata {
   /** 0: metadata without data. */

@@ -24,18 +24,17 @@ describe('what a deployment does with a delivery that fails', () => {
   });
 
   it('alarms on every queue of dead letters', () => {
-    const watched = ofType('AWS::CloudWatch::Alarm').map(([, alarm]) =>
-      JSON.stringify(alarm.Properties.Dimensions),
-    );
+    const watched = ofType('AWS::CloudWatch::Alarm').map(([, alarm]) => JSON.stringify(alarm.Properties));
     for (const [id] of ofType('AWS::SQS::Queue').filter(([name]) => name.endsWith('DeadLetters')))
-      expect(watched.some((dimensions) => dimensions.includes(`"${id}.QueueName"`))).toBe(true);
+      expect(watched.some((alarm) => alarm.includes(`"${id}.QueueName"`))).toBe(true);
   });
 
-  it('treats silence of the health check as an alarm', () => {
+  it('treats silence of the health check, or nothing but failures, as an alarm', () => {
     const alarm = ofType('AWS::CloudWatch::Alarm').find(
       ([id]) => id === 'CheckBackendHealthStoppedAlarm',
     )?.[1];
     expect(alarm?.Properties.TreatMissingData).toBe('breaching');
+    expect(JSON.stringify(alarm?.Properties.Metrics)).toContain('invoked - FILL(failed, 0)');
   });
 });
 

@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { recordProbe } from '../../../functions/check-backend-health/record-probe.ts';
-import { type Health, probed, unprobed } from '../../../shared/health/episode.ts';
+import { defaultRule, type Health, type Problem, probed, unprobed } from '../../../shared/health/episode.ts';
 import type { HealthState } from '../../../shared/state/health-state.ts';
 import { recordsInMemory } from '../state/in-memory.ts';
+
+const problem: Problem = { severity: 'unhealthy', reason: 'Vault is sealed' };
 
 test('sends exactly one alert when an episode opens and one when it ends', () => {
   fc.assert(
@@ -14,10 +16,10 @@ test('sends exactly one alert when an episode opens and one when it ends', () =>
         const last = probes.slice(Math.max(0, minute - 2), minute + 1);
         const failures = last.filter((good) => !good).length;
         const expected = !open && failures >= 2 ? 'opened' : open && failures === 0 ? 'recovered' : undefined;
-        const step = probed(health, { ok, at: String(minute) });
+        const step = probed(health, { at: String(minute), ...(!ok && { problem }) });
         expect(step.alert?.kind).toBe(expected);
         if (expected) open = expected === 'opened';
-        expect(step.health.state === 'unhealthy').toBe(open);
+        expect(step.health.state).toBe(open ? 'unhealthy' : 'healthy');
         health = step.health;
       });
     }),
@@ -29,8 +31,9 @@ test('alerts once under concurrent and repeated runs, and on a later run after a
   const sent: string[] = [];
   let crash = true;
   const run = (minute: number) =>
-    recordProbe('vault', false, `run-${minute}`, {
+    recordProbe('vault', problem, `run-${minute}`, {
       state,
+      rule: defaultRule,
       now: () => new Date(minute * 60_000),
       send: async (_, { kind }) => {
         if (crash) throw new Error('killed');
