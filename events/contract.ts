@@ -97,6 +97,9 @@ function described(issue: z.core.$ZodIssue): string {
       return `${field}: expected at most ${issue.maximum}`;
     case 'invalid_format':
       return `${field}: wrong format (${issue.format})`;
+    // A refinement of ours, so the words are ours too.
+    case 'custom':
+      return `${field}: ${issue.message}`;
     default:
       return `${field}: ${issue.code}`;
   }

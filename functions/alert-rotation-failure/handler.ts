@@ -6,6 +6,7 @@ import middy from '@middy/core';
 import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { alertsTo } from '../../shared/notification/alert.ts';
+import { traced } from '../../shared/observability/tracing.ts';
 import { alertRotationFailure } from './alert-rotation-failure.ts';
 import { rotationState } from './rotation-state.ts';
 
@@ -27,5 +28,5 @@ const dependencies = {
 };
 
 export const handler = middy<unknown, void>()
-  .use(injectLambdaContext(new Logger()))
+  .use([injectLambdaContext(new Logger()), traced()])
   .handler((event) => alertRotationFailure(event, dependencies));

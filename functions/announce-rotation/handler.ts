@@ -7,6 +7,7 @@ import middy from '@middy/core';
 import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { eventBus } from '../../shared/notification/event-bus.ts';
+import { traced } from '../../shared/observability/tracing.ts';
 import { announceRotation } from './announce-rotation.ts';
 
 const environment = parsed(
@@ -37,5 +38,5 @@ const dependencies = {
 };
 
 export const handler = middy<unknown, void>()
-  .use(injectLambdaContext(log))
+  .use([injectLambdaContext(log), traced()])
   .handler((event) => announceRotation(event, dependencies));

@@ -1,5 +1,6 @@
 import pMap from 'p-map';
 import type { Problem } from '../../shared/health/episode.ts';
+import type { Count } from '../../shared/observability/metrics.ts';
 import { type ProbeRecord, recordProbe } from './record-probe.ts';
 
 /** Gives the problem that it found, if any, or throws: then the backend is unhealthy for that reason. */
@@ -9,6 +10,7 @@ export interface HealthCheck extends ProbeRecord {
   /** Of one run of the check. A run that is repeated has the same, and counts once. */
   readonly runId: string;
   readonly deadlineMs: number;
+  readonly count: Count;
   readonly log: { warn(message: string, fields: Readonly<Record<string, string>>): void };
 }
 
@@ -40,10 +42,13 @@ export async function checkBackends(
 async function checkBackend(
   name: string,
   probe: ProbeBackend,
-  { runId, deadlineMs, log, ...record }: HealthCheck,
+  { runId, deadlineMs, log, count, ...record }: HealthCheck,
 ): Promise<string | undefined> {
   const problem = await withinDeadline(probe, deadlineMs);
-  if (problem) log.warn('A probe failed', { backend: name, ...problem });
+  if (problem) {
+    count('FailedProbes', { severity: problem.severity });
+    log.warn('A probe failed', { backend: name, ...problem });
+  }
   try {
     await recordProbe(name, problem, runId, record);
     return undefined;

@@ -8,6 +8,8 @@ import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import type { Alert } from '../../shared/health/episode.ts';
 import { alertsTo } from '../../shared/notification/alert.ts';
+import { counting } from '../../shared/observability/metrics.ts';
+import { traced } from '../../shared/observability/tracing.ts';
 import { healthState } from '../../shared/state/health-state.ts';
 import { connectVault } from '../../shared/vault/client.ts';
 import { vaultLogin } from '../../shared/vault/login.ts';
@@ -48,6 +50,7 @@ const record = {
   rule: { window: environment.HEALTH_WINDOW, failures: environment.HEALTH_FAILURES },
   send: (backend: string, alert: Alert) => sendAlert(alertMessage(backend, alert, environment.RUNBOOK_URL)),
   now: () => new Date(),
+  count: counting(),
 };
 const vault = connectVault({
   address: environment.VAULT_ADDR,
@@ -57,7 +60,7 @@ const vault = connectVault({
 
 /** The targets are known only once Secrets Manager has answered; where it has not, they keep the health they had. */
 export const handler = middy<{ id?: string }, void>()
-  .use(injectLambdaContext(log))
+  .use([injectLambdaContext(log), traced()])
   .handler(async (event, context) => {
     const check = { ...record, runId: event.id ?? context.awsRequestId, deadlineMs, log };
     let targets: readonly Target[] = [];

@@ -5,6 +5,7 @@ import { SNSClient } from '@aws-sdk/client-sns';
 import middy from '@middy/core';
 import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
+import { counting } from '../../shared/observability/metrics.ts';
 import { invalidateCaches } from './invalidate-caches.ts';
 
 const environment = parsed(
@@ -19,6 +20,7 @@ const dependencies = {
   sns: new SNSClient(client),
   topicArn: environment.INVALIDATION_TOPIC_ARN,
   log,
+  count: counting(),
 };
 
 export const handler = middy<unknown, void>()

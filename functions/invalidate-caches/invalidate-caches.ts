@@ -5,11 +5,13 @@ import { parsed } from '../../events/contract.ts';
 import { secretLabelUpdated } from '../../events/secret-label-updated/event.ts';
 import { moveOf } from '../../shared/labels/moved.ts';
 import { agentIdOf, graceMsOf, SecretTagError, type Tags } from '../../shared/labels/tags.ts';
+import type { Count } from '../../shared/observability/metrics.ts';
 
 export interface InvalidateCachesDependencies {
   readonly secretsManager: SecretsManagerClient;
   readonly sns: SNSClient;
   readonly topicArn: string;
+  readonly count: Count;
   readonly log: { debug(message: string, fields: Record<string, string>): void };
 }
 
@@ -21,7 +23,7 @@ export async function invalidateCaches(
   input: unknown,
   dependencies: InvalidateCachesDependencies,
 ): Promise<void> {
-  const { secretsManager, sns, topicArn, log } = dependencies;
+  const { secretsManager, sns, topicArn, log, count } = dependencies;
   const event = parsed('Secret Label Updated', secretLabelUpdated, input);
   const { labelUpdated: label, versionId } = event.detail;
   const move = await moveOf(secretsManager, { secretArn: event.resources[0], label, versionId });
@@ -50,6 +52,7 @@ export async function invalidateCaches(
       MessageAttributes: { agentId: { DataType: 'String', StringValue: agentId } },
     }),
   );
+  count('Invalidations');
 }
 
 /** A grace that can't be read must not keep the agent uninformed. announce-rotation reports it, and fails. */

@@ -6,6 +6,8 @@ import middy from '@middy/core';
 import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { eventBus } from '../../shared/notification/event-bus.ts';
+import { counting } from '../../shared/observability/metrics.ts';
+import { traced } from '../../shared/observability/tracing.ts';
 import { revokeSuperseded } from './revoke-superseded.ts';
 
 const environment = parsed(
@@ -20,10 +22,11 @@ const dependencies = {
   secretsManager,
   bus: eventBus(new EventBridgeClient(client), environment.EVENT_BUS_NAME),
   log,
+  count: counting(),
   // The SDK learns how far Secrets Manager's clock is from ours from its answers.
   now: () => new Date(Date.now() + secretsManager.config.systemClockOffset),
 };
 
 export const handler = middy<unknown, void>()
-  .use(injectLambdaContext(log))
+  .use([injectLambdaContext(log), traced()])
   .handler((event) => revokeSuperseded(event, dependencies));

@@ -7,6 +7,7 @@ import type { SecretJson } from '../../shared/credential/secret-json.ts';
 import { describeSecret, versionDates } from '../../shared/labels/read.ts';
 import { agentIdOf, graceMsOf, isManaged } from '../../shared/labels/tags.ts';
 import type { EventBus } from '../../shared/notification/event-bus.ts';
+import type { Count } from '../../shared/observability/metrics.ts';
 import { NoCurrentVersionError } from '../../shared/rotation/errors.ts';
 import { adminArnOf } from '../../shared/rotation/set-secret.ts';
 import { rotatorOf } from '../../shared/rotators/registry.ts';
@@ -27,6 +28,7 @@ export interface RevokeSupersededDependencies {
   readonly bus: EventBus;
   readonly log: { info(message: string, fields: Record<string, string>): void };
   /** Secrets Manager's time: versions are dated by it. */
+  readonly count: Count;
   readonly now: () => Date;
 }
 
@@ -38,7 +40,7 @@ export async function revokeSuperseded(
   input: unknown,
   dependencies: RevokeSupersededDependencies,
 ): Promise<void> {
-  const { secretsManager, bus, log, now } = dependencies;
+  const { secretsManager, bus, log, count, now } = dependencies;
   const request = parsed('The end of a grace period', graceEnded, input);
   const { secretArn, supersededVersionId, currentVersionId, rotationId, graceEndsAt } = request;
   // Dates first: a version that is listed and has no label afterwards is superseded, not about to be labelled.
@@ -73,6 +75,7 @@ export async function revokeSuperseded(
       revokedAt: now().toISOString(),
     }),
   ]);
+  count('Revocations');
   log.info('Revoked', { secretArn, supersededVersionId, currentVersionId });
 }
 

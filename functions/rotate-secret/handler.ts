@@ -7,6 +7,8 @@ import middy from '@middy/core';
 import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { eventBus } from '../../shared/notification/event-bus.ts';
+import { counting } from '../../shared/observability/metrics.ts';
+import { traced } from '../../shared/observability/tracing.ts';
 import { rotateSecret } from './rotate-secret.ts';
 
 const environment = parsed(
@@ -28,10 +30,11 @@ const dependencies = {
   bus: eventBus(new EventBridgeClient(client), environment.EVENT_BUS_NAME),
   allowedSecrets: environment.ALLOWED_SECRETS.length > 0 ? environment.ALLOWED_SECRETS : undefined,
   log,
+  count: counting(),
   now: () => new Date(),
   pause,
 };
 
 export const handler = middy<unknown, void>()
-  .use(injectLambdaContext(log))
+  .use([injectLambdaContext(log), traced()])
   .handler((event) => rotateSecret(event, dependencies));

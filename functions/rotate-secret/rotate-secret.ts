@@ -5,6 +5,7 @@ import { rotationStarted } from '../../events/rotation-started/event.ts';
 import { type DescribedSecret, describeSecret } from '../../shared/labels/read.ts';
 import { agentIdOf } from '../../shared/labels/tags.ts';
 import type { EventBus, OutgoingEvent } from '../../shared/notification/event-bus.ts';
+import type { Count } from '../../shared/observability/metrics.ts';
 import { createSecret } from '../../shared/rotation/create-secret.ts';
 import { SecretNotAllowedError } from '../../shared/rotation/errors.ts';
 import { finishSecret } from '../../shared/rotation/finish-secret.ts';
@@ -23,6 +24,7 @@ type Step = z.output<typeof rotationEvent>['Step'];
 export interface RotateSecretDependencies extends RotationParts {
   readonly bus: EventBus;
   readonly log: Record<'info' | 'warn', (message: string, fields: Record<string, string>) => void>;
+  readonly count: Count;
   readonly now: () => Date;
   /** ARNs; undefined: every secret that the function's role lets it have. */
   readonly allowedSecrets: readonly string[] | undefined;
@@ -30,16 +32,18 @@ export interface RotateSecretDependencies extends RotationParts {
 
 /** One step of a rotation, as Secrets Manager asks for it. A failure is published, and then thrown: that is what stops the rotation. */
 export async function rotateSecret(input: unknown, dependencies: RotateSecretDependencies): Promise<void> {
-  const { allowedSecrets, log } = dependencies;
+  const { allowedSecrets, log, count } = dependencies;
   const event = parsed('The rotation event', rotationEvent, input);
   const { Step: step, SecretId: secretArn, ClientRequestToken: token, RotationToken: rotationToken } = event;
   if (allowedSecrets && !allowedSecrets.includes(secretArn)) throw new SecretNotAllowedError();
   const rotation = { secretArn, token, rotationToken };
   try {
     await takeStep(step, rotation, dependencies);
+    count('RotationSteps', { step, outcome: 'done' });
     log.info('Step done', { step, secretArn, rotationId: token });
   } catch (error) {
     const errorClass = error instanceof Error ? error.name : 'UnknownError';
+    count('RotationSteps', { step, outcome: 'failed' });
     log.warn('Step failed', { step, secretArn, rotationId: token, errorClass });
     await announce(dependencies, async () => {
       const { agentId, ...secret } = identified(await describeSecret(dependencies.secretsManager, secretArn));

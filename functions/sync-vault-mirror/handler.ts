@@ -1,9 +1,12 @@
 import { BatchProcessor, EventType, processPartialResponse } from '@aws-lambda-powertools/batch';
 import { Logger } from '@aws-lambda-powertools/logger';
+import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import middy from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 import { parsed } from '../../events/contract.ts';
+import { counting } from '../../shared/observability/metrics.ts';
+import { traced } from '../../shared/observability/tracing.ts';
 import { connectVault } from '../../shared/vault/client.ts';
 import { vaultLogin } from '../../shared/vault/login.ts';
 import { vaultSettings } from '../../shared/vault/settings.ts';
@@ -17,16 +20,19 @@ const vault = connectVault({
   mount: environment.VAULT_MOUNT,
   login: vaultLogin(environment, secretsManager),
 });
+const count = counting();
 const processor = new BatchProcessor(EventType.SQS);
 
-export const handler = middy<SQSEvent, SQSBatchResponse, Error, Context>().handler((event, context) =>
-  processPartialResponse(
-    event,
-    (record: SQSRecord) => syncRecord(record, { secretsManager, vault, log }),
-    processor,
-    {
-      context,
-      throwOnFullBatchFailure: false,
-    },
-  ),
-);
+export const handler = middy<SQSEvent, SQSBatchResponse, Error, Context>()
+  .use([injectLambdaContext(log), traced()])
+  .handler((event, context) =>
+    processPartialResponse(
+      event,
+      (record: SQSRecord) => syncRecord(record, { secretsManager, vault, log, count }),
+      processor,
+      {
+        context,
+        throwOnFullBatchFailure: false,
+      },
+    ),
+  );

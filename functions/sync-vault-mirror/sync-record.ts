@@ -2,31 +2,43 @@ import type { Logger } from '@aws-lambda-powertools/logger';
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { SQSRecord } from 'aws-lambda';
 import * as z from 'zod';
+import { parsed } from '../../events/contract.ts';
+import { secretLabelUpdated } from '../../events/secret-label-updated/event.ts';
+import type { Count } from '../../shared/observability/metrics.ts';
 import type { Vault } from '../../shared/vault/client.ts';
 import { syncMirror } from '../../shared/vault/mirror.ts';
 
-const labelEvent = z.object({
-  source: z.literal('aws.secretsmanager'),
-  'detail-type': z.literal('Secret Label Updated'),
-  detail: z.object({ name: z.string(), labelUpdated: z.string(), versionId: z.string() }),
-  resources: z.tuple([z.string().min(1)]),
-});
+/** A message's body. JSON.parse quotes its input in its message, so its error is dropped. */
+const labelMoved = z
+  .string()
+  .transform((text, context): unknown => {
+    try {
+      return JSON.parse(text);
+    } catch {
+      context.addIssue({ code: 'custom', message: 'expected JSON' });
+      return z.NEVER;
+    }
+  })
+  .pipe(secretLabelUpdated);
 
 /** Mirrors the secret of one native label event; a failure goes back to the queue. The event's version is a hint only. */
 export async function syncRecord(
   record: Pick<SQSRecord, 'body'>,
   {
     log,
+    count,
     ...parts
-  }: { secretsManager: SecretsManagerClient; vault: Vault; log: Pick<Logger, 'info' | 'warn'> },
+  }: { secretsManager: SecretsManagerClient; vault: Vault; log: Pick<Logger, 'info' | 'warn'>; count: Count },
 ): Promise<void> {
-  const event = labelEvent.parse(JSON.parse(record.body));
+  const event = parsed('Secret Label Updated', labelMoved, record.body);
   if (event.detail.labelUpdated !== 'AWSCURRENT') return;
   const [secretArn] = event.resources;
   try {
     const outcome = await syncMirror(secretArn, parts);
+    count('Mirrors', { outcome });
     log.info('mirror synced', { secretArn, outcome });
   } catch (error) {
+    count('Mirrors', { outcome: 'failed' });
     log.warn('mirror not synced', { secretArn, reason: error instanceof Error ? error.name : 'unknown' });
     throw error;
   }

@@ -52,6 +52,7 @@ export function witness(): { said: string[]; parts: Omit<RotateSecretDependencie
       bus: { publish: async (events: readonly OutgoingEvent[]) => note(events) },
       log: { info: note, warn: note },
       now: () => new Date(),
+      count: () => undefined,
       pause: async () => undefined,
       allowedSecrets: undefined,
     },

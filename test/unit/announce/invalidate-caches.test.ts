@@ -14,6 +14,7 @@ const invalidate = (input: unknown) =>
     secretsManager: new SecretsManagerClient(),
     sns: new SNSClient(),
     topicArn: 'arn:topic',
+    count: () => undefined,
     log: { debug: (message) => debugged.push(message) },
   });
 const messages = () =>

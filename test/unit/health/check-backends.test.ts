@@ -26,6 +26,7 @@ function onCall(rule = { window: 3, failures: 2 }) {
       rule,
       runId: `run-${number}`,
       deadlineMs: 5,
+      count: () => undefined,
       now: () => new Date(number * 60_000),
       log: { warn: (...line) => logged.push(line) },
       send: async (backend, alert) => {
