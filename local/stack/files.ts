@@ -23,10 +23,16 @@ export function runningStack(): { pid: number } | undefined {
 
 export function isAlive(pid: number): boolean {
   try {
-    return process.kill(pid, 0);
+    return process.kill(pid, 0) && !hasEnded(pid);
   } catch {
     return false;
   }
+}
+
+/** A process that was killed keeps its number until its parent asks for its exit code, which a container's first may never do. */
+function hasEnded(pid: number): boolean {
+  const status = `/proc/${pid}/status`;
+  return existsSync(status) && /^State:\s+Z/m.test(readFileSync(status, 'utf8'));
 }
 
 /** Says that this process runs the stack, before it starts, so that two starts at once don't both go on. */
