@@ -46,6 +46,22 @@ describe('two users alternate', () => {
     expect(await stored()).toEqual(before);
   });
 
+  it.each([
+    ['its membership of the group', 'REVOKE proven from proven_b'],
+    ["its session's role", 'ALTER ROLE proven_b RESET role'],
+    ["its group's privileges", 'GRANT proven TO proven_b WITH INHERIT FALSE'],
+  ])('29: a login that works is not proven where it lacks %s', async (_, breaks) => {
+    await server
+      .query('DROP TABLE IF EXISTS proven_orders; DROP OWNED BY proven; DROP ROLE proven_a, proven_b, proven')
+      .catch(() => []);
+    const current = await agentOn(server, 'proven');
+    const pending = postgres.stage(current, 'dual-user');
+    await apply(current, pending);
+    await postgres.verify(pending);
+    await server.query(breaks);
+    await expect(postgres.verify(pending)).rejects.toMatchObject({ name: 'GrantsMissingError' });
+  });
+
   it("24: repairs a twin that lost its group and its session's role", async () => {
     const current = await agentOn(server, 'repaired');
     const pending = postgres.stage(current, 'dual-user');

@@ -134,6 +134,29 @@ describe('createSecret', () => {
     expect(await current()).not.toBe(token);
   });
 
+  it('7: a secret without an AWSCURRENT is an error that says so, and nothing is made', async () => {
+    const engine = createEngine({
+      attempts: 1,
+      invoke: () => Promise.reject(new Error('the test takes the step')),
+    });
+    const { ARN: arn } = await engine.CreateSecret({ Name: 'agents/empty/credentials' });
+    const { VersionId: token = '' } = await engine.RotateSecret({
+      SecretId: arn,
+      RotationLambdaARN: 'arn:aws:lambda:eu-central-1:000000000000:function:rotate',
+    });
+    await engine.idle();
+    const calls: string[] = [];
+    const { parts } = witness();
+    const secretsManager = clientOf(engine, (operation) => calls.push(operation));
+    await expect(
+      rotateSecret(
+        { Step: 'createSecret', SecretId: arn, ClientRequestToken: token },
+        { ...parts, secretsManager, allowedSecrets: undefined },
+      ),
+    ).rejects.toEqual(failsAs('NoCurrentVersionError'));
+    expect(calls).not.toContain('PutSecretValue');
+  });
+
   it('8: a pending value that exists is reused', async () => {
     const { take, pending, calls } = await begun();
     await take('createSecret');

@@ -1,0 +1,38 @@
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { root } from '../../../local/root.ts';
+import { functions } from './template.ts';
+
+const needed: Readonly<Record<string, string>> = {
+  'alert-rotation-failure': 'STATE_TABLE_NAME',
+  'announce-rotation': 'EVENT_BUS_NAME',
+  'check-backend-health': 'ALERT_TOPIC_ARN',
+  'invalidate-caches': 'INVALIDATION_TOPIC_ARN',
+  'revoke-superseded': 'EVENT_BUS_NAME',
+  'rotate-secret': 'EVENT_BUS_NAME',
+};
+
+beforeEach(() => {
+  vi.resetModules();
+  vi.stubEnv('AWS_REGION', 'eu-central-1');
+  for (const name of new Set(functions.flatMap((one) => Object.keys(one.function.environment))))
+    vi.stubEnv(name, undefined);
+});
+afterEach(() => vi.unstubAllEnvs());
+
+it.each(Object.entries(needed))(
+  '%s without %s does not start, and says what is missing',
+  async (name, variable) => {
+    await expect(import(join(root, `functions/${name}/handler.ts`))).rejects.toMatchObject({
+      name: 'UnexpectedShapeError',
+      message: expect.stringMatching(new RegExp(`^The environment of ${name} .*${variable}`)),
+    });
+  },
+);
+
+it('sync-vault-mirror does not start with an address of Vault that is none', async () => {
+  vi.stubEnv('VAULT_ADDR', 'vault.example');
+  await expect(import(join(root, 'functions/sync-vault-mirror/handler.ts'))).rejects.toMatchObject({
+    message: expect.stringContaining('VAULT_ADDR'),
+  });
+});
