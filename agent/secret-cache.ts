@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { told } from './adoption.ts';
+import type { CacheStats, SecretHealth } from './cache-report.ts';
 import { type Clock, steadyClock } from './clock.ts';
 import {
   AgentClosedError,
@@ -10,17 +11,9 @@ import {
   SecretUnavailableError,
   SourceUnreachableError,
 } from './errors.ts';
+import { ROUND_WAITS_MS, SecretTrack } from './secret-track.ts';
 import type { SecretSource, SecretVersion } from './secret-version.ts';
-import {
-  type Floors,
-  met,
-  missed,
-  noticed,
-  reaches,
-  UNMET_MAX,
-  type VersionNotice,
-  withoutWords,
-} from './version-floor.ts';
+import { met, reaches, UNMET_MAX, type VersionNotice } from './version-floor.ts';
 
 /** All durations are in milliseconds. */
 export interface SecretCacheOptions {
@@ -35,21 +28,10 @@ export interface SecretCacheOptions {
   readonly wait?: (ms: number) => Promise<void>;
   /** From 0 up to 1. */
   readonly random?: () => number;
+  /** Told of every version that comes in, of every secret. */
+  readonly onVersion?: (secretId: string, version: SecretVersion) => void;
 }
 
-/** Waits between the rounds in which a noticed version is looked for: reads are eventually consistent. */
-const ROUND_WAITS_MS = [50, 100, 200, 400, 800, 1_600];
-/** After so many rounds in one go, new words keep coming in faster than they prove false: a flood. */
-const ROUNDS_MAX = ROUND_WAITS_MS.length * (UNMET_MAX + 1);
-/** After so many words that proved false within the window, notices cause reads but hold up no reader. */
-const FALSE_WORDS_MAX = 3;
-const FALSE_WORDS_WINDOW_MS = 600_000;
-/** A read on a hint, or on demand, at most this often. */
-const DEMAND_EVERY_MS = 2_000;
-const BACKOFF_MS = { first: 1_000, most: 30_000 };
-/** Fetches a secret and a minute, whatever happens. */
-const FETCHES_MAX = 100;
-const FETCHES_WINDOW_MS = 60_000;
 /** The share of the TTL after which a read is renewed ahead of its end. */
 const AHEAD = 0.8;
 
@@ -58,15 +40,6 @@ interface Entry {
   /** When the read that showed it in force began. */
   readonly readAt: number;
   readonly ttlMs: number;
-}
-
-/** What is known of a secret beside its value. Outlives the value in the cache, so that an eviction forgets no floor. */
-interface Track {
-  floors: Floors;
-  falseWords: readonly number[];
-  fetches: readonly number[];
-  failure: { readonly error: unknown; readonly count: number; readonly retryAt: number } | undefined;
-  demandedAt: number;
 }
 
 export type ChangeListener = (version: SecretVersion) => void;
@@ -88,9 +61,11 @@ export class SecretCache implements Disposable {
   readonly #wait: (ms: number) => Promise<void>;
   readonly #random: () => number;
   readonly #entries: LRUCache<string, Entry>;
-  readonly #tracks: LRUCache<string, Track>;
+  readonly #tracks: LRUCache<string, SecretTrack>;
   readonly #flights = new Map<string, Promise<Entry>>();
   readonly #listeners = new Map<string, Set<ChangeListener>>();
+  readonly #onVersion: SecretCacheOptions['onVersion'];
+  readonly #stats = { hits: 0, misses: 0, fetches: 0, failedReads: 0, servedStale: 0 };
   #closed = false;
 
   constructor(source: SecretSource, options: SecretCacheOptions = {}) {
@@ -101,6 +76,7 @@ export class SecretCache implements Disposable {
     this.#now = options.now ?? steadyClock();
     this.#wait = options.wait ?? ((ms) => delay(ms));
     this.#random = options.random ?? Math.random;
+    this.#onVersion = options.onVersion;
     this.#entries = new LRUCache({ max: maxEntries });
     this.#tracks = new LRUCache({ max: maxEntries * 10 });
   }
@@ -109,7 +85,11 @@ export class SecretCache implements Disposable {
   async get(secretId: string): Promise<SecretVersion> {
     this.#assertOpen();
     const entry = this.#fresh(secretId);
-    if (!entry) return this.#renewed(secretId);
+    if (!entry) {
+      this.#stats.misses += 1;
+      return this.#renewed(secretId);
+    }
+    this.#stats.hits += 1;
     if (this.#now() - entry.readAt > entry.ttlMs * AHEAD) this.#renewQuietly(secretId);
     return entry.version;
   }
@@ -127,7 +107,7 @@ export class SecretCache implements Disposable {
     this.#assertOpen();
     // A read that began before the call may not know what the caller knows.
     await this.#flights.get(secretId)?.catch(() => undefined);
-    if (!this.#flights.has(secretId) && !this.#demanded(secretId)) return this.get(secretId);
+    if (!this.#flights.has(secretId) && !this.#track(secretId).demand()) return this.get(secretId);
     return this.#renewed(secretId);
   }
 
@@ -140,13 +120,32 @@ export class SecretCache implements Disposable {
     if (this.#closed) return;
     for (const secretId of idsOf(notice)) {
       const track = this.#track(secretId);
-      const { outcome, floors } = noticed(track.floors, notice, this.#isTrusting(track));
-      track.floors = floors;
+      const outcome = track.take(notice);
       const inUse = this.#entries.has(secretId) || this.#flights.has(secretId);
-      if (inUse && (outcome === 'moved' || (outcome === 'hinted' && this.#demanded(secretId)))) {
+      if (inUse && (outcome === 'moved' || (outcome === 'hinted' && track.demand()))) {
         this.#renewQuietly(secretId);
       }
     }
+  }
+
+  /**
+   * What is held is read again before it is served next. While the source is out of reach it may still stand in, up to the
+   * hard bound. Without a secret: all of them.
+   */
+  invalidate(secretId?: string): void {
+    for (const id of secretId === undefined ? [...this.#entries.keys()] : [secretId]) {
+      const entry = this.#entries.peek(id);
+      if (entry) this.#entries.set(id, { ...entry, ttlMs: 0 });
+    }
+  }
+
+  stats(): CacheStats {
+    return { ...this.#stats };
+  }
+
+  /** How it stands with each secret that was asked for lately, the one used last first. */
+  health(): readonly SecretHealth[] {
+    return [...this.#tracks.keys()].map((secretId) => this.#healthOf(secretId));
   }
 
   /** Until when what is held of the secret may be used while no newer version can be had, by the cache's clock. */
@@ -178,6 +177,20 @@ export class SecretCache implements Disposable {
     this.#entries.clear();
     this.#tracks.clear();
     this.#listeners.clear();
+  }
+
+  #healthOf(secretId: string): SecretHealth {
+    const entry = this.#entries.peek(secretId);
+    const track = this.#tracks.peek(secretId);
+    const { error } = track?.failure ?? {};
+    const failure = error instanceof Error ? { failure: error.name } : {};
+    const ageMs = entry ? this.#now() - entry.readAt : undefined;
+    const servable = entry && ageMs !== undefined && ageMs <= this.#staleMs;
+    if (!servable || !reaches(entry.version, track?.floors ?? [])) {
+      return { secretId, state: 'unavailable', ...failure };
+    }
+    const state = ageMs < entry.ttlMs ? 'fresh' : 'stale';
+    return { secretId, state, versionId: entry.version.versionId, ageMs, ...failure };
   }
 
   #fresh(secretId: string): Entry | undefined {
@@ -219,7 +232,10 @@ export class SecretCache implements Disposable {
     }
     const entry = this.#entries.peek(secretId);
     if (entry && this.#now() - entry.readAt > this.#staleMs) this.#entries.delete(secretId);
-    else if (entry && reaches(entry.version, this.#track(secretId).floors)) return entry.version;
+    else if (entry && reaches(entry.version, this.#track(secretId).floors)) {
+      this.#stats.servedStale += 1;
+      return entry.version;
+    }
     if (error instanceof SecretMalformedError) throw error;
     throw new SecretUnavailableError(`${secretId} can't be had, and nothing held may stand in`, {
       cause: error,
@@ -236,7 +252,8 @@ export class SecretCache implements Disposable {
           return entry;
         },
         (error: unknown) => {
-          this.#backOff(secretId, error);
+          this.#stats.failedReads += 1;
+          this.#track(secretId).fail(error, this.#random());
           throw error;
         },
       )
@@ -259,21 +276,11 @@ export class SecretCache implements Disposable {
       const current = await this.#fetch(secretId);
       const track = this.#track(secretId);
       const moved = track.floors[0]?.versionId !== top?.versionId && moves < UNMET_MAX;
-      if (!moved && !reaches(current, track.floors)) this.#miss(track, round);
+      if (!moved && !reaches(current, track.floors)) track.miss(round);
       if (reaches(current, track.floors)) return this.#keep(secretId, current, readAt);
       if (moved) moves += 1;
       else await this.#wait(ROUND_WAITS_MS[round % ROUND_WAITS_MS.length] ?? 0);
     }
-  }
-
-  #miss(track: Track, round: number): void {
-    const { floors, dropped } = missed(track.floors, ROUND_WAITS_MS.length);
-    const flood = round >= ROUNDS_MAX;
-    track.floors = flood ? withoutWords(floors) : floors;
-    const falseWords = flood ? FALSE_WORDS_MAX : Number(dropped === 'word');
-    track.falseWords = [...track.falseWords, ...Array<number>(falseWords).fill(this.#now())].slice(
-      -FALSE_WORDS_MAX,
-    );
   }
 
   #keep(secretId: string, version: SecretVersion, readAt: number): Entry {
@@ -285,6 +292,8 @@ export class SecretCache implements Disposable {
     this.#entries.set(secretId, entry);
     if (before?.version.versionId !== version.versionId) {
       for (const listener of this.#listeners.get(secretId) ?? []) told(listener, version);
+      const onVersion = this.#onVersion;
+      if (onVersion) told((fact) => onVersion(secretId, fact), version);
     }
     return entry;
   }
@@ -301,45 +310,17 @@ export class SecretCache implements Disposable {
 
   async #fetch(secretId: string, versionId?: string): Promise<SecretVersion> {
     this.#assertOpen();
-    const track = this.#track(secretId);
-    const since = this.#now() - FETCHES_WINDOW_MS;
-    track.fetches = track.fetches.filter((at) => at > since);
-    if (track.fetches.length >= FETCHES_MAX) {
+    if (!this.#track(secretId).spend()) {
       throw new SourceUnreachableError(`${secretId} was read too often; this agent holds back`);
     }
-    track.fetches = [...track.fetches, this.#now()];
+    this.#stats.fetches += 1;
     return this.#source.fetch(secretId, versionId === undefined ? {} : { versionId });
   }
 
-  #backOff(secretId: string, error: unknown): void {
-    const track = this.#track(secretId);
-    const count = (track.failure?.count ?? 0) + 1;
-    const most = Math.min(BACKOFF_MS.most, BACKOFF_MS.first * 2 ** (count - 1));
-    track.failure = { error, count, retryAt: this.#now() + most * (0.5 + this.#random() / 2) };
-  }
-
-  #demanded(secretId: string): boolean {
-    const track = this.#track(secretId);
-    if (this.#now() - track.demandedAt < DEMAND_EVERY_MS) return false;
-    track.demandedAt = this.#now();
-    return true;
-  }
-
-  #isTrusting(track: Track): boolean {
-    const since = this.#now() - FALSE_WORDS_WINDOW_MS;
-    return track.falseWords.filter((at) => at > since).length < FALSE_WORDS_MAX;
-  }
-
-  #track(secretId: string): Track {
+  #track(secretId: string): SecretTrack {
     const known = this.#tracks.get(secretId);
     if (known) return known;
-    const track: Track = {
-      floors: [],
-      falseWords: [],
-      fetches: [],
-      failure: undefined,
-      demandedAt: Number.NEGATIVE_INFINITY,
-    };
+    const track = new SecretTrack(this.#now);
     this.#tracks.set(secretId, track);
     return track;
   }
