@@ -1,5 +1,6 @@
-export { SecretValue } from '../shared/credential/secret-value.ts';
+export { SecretDisposedError, SecretValue } from '../shared/credential/secret-value.ts';
 export type { Adoption, AdoptionListener } from './adoption.ts';
+export type { CacheStats, SecretHealth } from './cache-report.ts';
 export {
   AgentClosedError,
   SecretDeniedError,
@@ -15,8 +16,11 @@ export {
   KeyturnAgent,
   type KeyturnAgentOptions,
 } from './keyturn-agent.ts';
+export type { OpenSecret } from './open-secret.ts';
 export { RotatingPool, type RotatingPoolOptions, rotatingPool } from './postgres.ts';
+export { isUnauthorized, type RefreshableSecrets, retryOnAuthFailure } from './retry-on-auth-failure.ts';
 export { SecretCache, type SecretCacheOptions } from './secret-cache.ts';
 export type { SecretSource, SecretVersion } from './secret-version.ts';
 export { agentSecretsManager, secretsManagerSource } from './secrets-manager-source.ts';
+export type { PinnedSecrets } from './turn.ts';
 export type { VersionNotice } from './version-floor.ts';

@@ -16,7 +16,8 @@ export type Receipt = 'noticed' | 'malformed' | "another agent's";
 
 export interface InvalidationOptions {
   readonly sqs: SQSClient;
-  readonly queueUrl: string;
+  /** Or what gives it, asked until it does: a queue that has yet to be made. */
+  readonly queueUrl: string | (() => Promise<string>);
   /** Notices for other agents are dropped, should the subscription's filter let one through. */
   readonly agentId: string;
   /** Where the notices go: a cache's `notice`. */
@@ -59,6 +60,7 @@ export class InvalidationListener implements AsyncDisposable {
   readonly #closing = new AbortController();
   readonly #signal: AbortSignal;
   readonly #polling: Promise<void>;
+  #queueUrl: string | undefined;
   #connected = false;
 
   constructor(options: InvalidationOptions) {
@@ -82,10 +84,11 @@ export class InvalidationListener implements AsyncDisposable {
   async #poll(): Promise<void> {
     for (let failures = 0; !this.#signal.aborted; ) {
       try {
-        const messages = await this.#received();
+        const queueUrl = await this.#queue();
+        const messages = await this.#received(queueUrl);
         failures = 0;
         this.#connect(true);
-        await this.#consumed(messages);
+        await this.#consumed(queueUrl, messages);
       } catch (error) {
         if (this.#signal.aborted) break;
         this.#connect(false);
@@ -97,13 +100,20 @@ export class InvalidationListener implements AsyncDisposable {
     this.#connect(false);
   }
 
-  async #received(): Promise<readonly Message[]> {
-    const { sqs, queueUrl } = this.#options;
+  async #queue(): Promise<string> {
+    const { queueUrl } = this.#options;
+    this.#queueUrl ??= typeof queueUrl === 'string' ? queueUrl : await queueUrl();
+    return this.#queueUrl;
+  }
+
+  async #received(queueUrl: string): Promise<readonly Message[]> {
+    const { sqs } = this.#options;
     const { Messages = [] } = await sqs.send(
       new ReceiveMessageCommand({
         QueueUrl: queueUrl,
         MaxNumberOfMessages: 10,
-        WaitTimeSeconds: LONG_POLL_S,
+        // The first poll, and the first after a failure, only asks whether the queue can be read.
+        WaitTimeSeconds: this.#connected ? LONG_POLL_S : 0,
       }),
       { abortSignal: this.#signal },
     );
@@ -111,8 +121,8 @@ export class InvalidationListener implements AsyncDisposable {
   }
 
   /** A message is deleted whatever it held: read again, it would say the same. A repeat is harmless, so a crash may repeat. */
-  async #consumed(messages: readonly Message[]): Promise<void> {
-    const { sqs, queueUrl, agentId, notice } = this.#options;
+  async #consumed(queueUrl: string, messages: readonly Message[]): Promise<void> {
+    const { sqs, agentId, notice } = this.#options;
     for (const { Body = '', MessageId = '' } of messages) {
       const receipt = receive(Body, agentId, notice);
       if (receipt !== 'noticed') this.#warn('A message had no effect', { receipt, messageId: MessageId });

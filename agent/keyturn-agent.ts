@@ -1,12 +1,20 @@
+import { hostname } from 'node:os';
 import type { SecretsManagerClientConfig } from '@aws-sdk/client-secrets-manager';
+import type { SNSClient } from '@aws-sdk/client-sns';
 import type { SQSClient } from '@aws-sdk/client-sqs';
-import { type AdoptionListener, told } from './adoption.ts';
+import { type Adoption, type AdoptionListener, adoptionOf, told } from './adoption.ts';
+import { adoptionEvents } from './adoption-events.ts';
+import type { CacheStats, SecretHealth } from './cache-report.ts';
 import { AgentClosedError } from './errors.ts';
 import { agentSqs, InvalidationListener, type InvalidationOptions } from './invalidation.ts';
+import { type InvalidationQueue, openInvalidationQueue } from './invalidation-queue.ts';
+import { type OpenSecret, openSecret } from './open-secret.ts';
 import { RotatingPool, type RotatingPoolOptions } from './postgres.ts';
+import { Redactor } from './redactor.ts';
 import { SecretCache, type SecretCacheOptions } from './secret-cache.ts';
 import type { SecretSource, SecretVersion } from './secret-version.ts';
 import { agentSecretsManager, secretsManagerSource } from './secrets-manager-source.ts';
+import { type PinnedSecrets, turnWith } from './turn.ts';
 
 /** All durations are in milliseconds. */
 export interface KeyturnAgentOptions
@@ -16,6 +24,12 @@ export interface KeyturnAgentOptions
   readonly agentId: string;
   /** The agent's queue, subscribed to the invalidation topic. Without it the TTL alone bounds how late a version arrives. */
   readonly queueUrl?: string;
+  /** Instead of a queue: the topic's ARN. The agent makes a queue of its own, subscribes it, and removes it when it closes. */
+  readonly topicArn?: string;
+  /** The Keyturn bus, to publish "Secret Adopted" on. Without it nothing is published. */
+  readonly eventBusName?: string;
+  /** Tells the instances of an agent apart. Default: host name and process id. */
+  readonly instanceId?: string;
   /** Region, endpoint, credentials and the like. What is left out is found as the AWS SDK finds it. */
   readonly aws?: Pick<
     SecretsManagerClientConfig,
@@ -25,7 +39,7 @@ export interface KeyturnAgentOptions
   readonly source?: SecretSource;
   /** Instead of a client made from `aws`. It stays the caller's: closing the agent does not destroy it. */
   readonly sqs?: SQSClient;
-  /** Told of each version once: when the first connection of a pool with it was made. */
+  /** Told of each version: when a pool's first connection with it was made or, where there is no pool, when it was read. */
   readonly onAdopted?: AdoptionListener;
 }
 
@@ -47,15 +61,27 @@ export class KeyturnAgent implements AsyncDisposable {
   readonly #listener: InvalidationListener | undefined;
   readonly #owned: { destroy(): void }[] = [];
   readonly #pools = new Set<RotatingPool>();
+  readonly #pooled = new Set<string>();
+  readonly #redactor = new Redactor();
+  readonly #adopted: AdoptionListener[];
+  readonly #instanceId: string;
+  #queue: InvalidationQueue | undefined;
+  #sqsClient: SQSClient | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: KeyturnAgentOptions) {
     this.#options = options;
-    this.#cache = new SecretCache(options.source ?? this.#ownSource(), options);
-    if (options.queueUrl !== undefined) {
+    this.#instanceId = options.instanceId ?? `${hostname()}-${process.pid}`;
+    this.#adopted = this.#adoptionListeners();
+    this.#cache = new SecretCache(options.source ?? this.#ownSource(), {
+      ...options,
+      onVersion: (secretId, version) => this.#arrived(secretId, version),
+    });
+    const queueUrl = options.queueUrl ?? this.#queueOnTopic();
+    if (queueUrl !== undefined) {
       this.#listener = new InvalidationListener({
-        sqs: options.sqs ?? this.#ownSqs(),
-        queueUrl: options.queueUrl,
+        sqs: this.#sqs(),
+        queueUrl,
         agentId: options.agentId,
         notice: (notice) => this.#cache.notice(notice),
         ...(options.log && { log: options.log }),
@@ -82,6 +108,50 @@ export class KeyturnAgent implements AsyncDisposable {
     return this.#cache.refresh(secretId);
   }
 
+  /** What is held of a secret is read again before it is served next; without a secret, all of them. */
+  invalidate(secretId?: string): void {
+    this.#cache.invalidate(secretId);
+  }
+
+  /** A version's fields in values of the caller's own, which are cleared when it is disposed of. Fails as `credential`. */
+  async open(secretId: string): Promise<OpenSecret> {
+    return openSecret(await this.credential(secretId));
+  }
+
+  /**
+   * Does work with a secret that is cleared when the work has ended, however it ends.
+   *
+   * @example
+   * await agent.withSecret('agents/billing-7/llm', ({ fields }) => call(fields.apiKey));
+   */
+  async withSecret<Result>(
+    secretId: string,
+    work: (secret: OpenSecret) => Promise<Result> | Result,
+  ): Promise<Result> {
+    using secret = await this.open(secretId);
+    return await work(secret);
+  }
+
+  /** Does a turn's work with one version of each secret. See {@link PinnedSecrets}. */
+  async turn<Result>(work: (pinned: PinnedSecrets) => Promise<Result>): Promise<Result> {
+    return turnWith((secretId) => this.credential(secretId), work);
+  }
+
+  /** Takes the values of this agent's secrets out of a text that is to be logged. See {@link Redactor}. */
+  redactor(): (text: string) => string {
+    return (text) => this.#redactor.redact(text);
+  }
+
+  /** What the cache has done since the agent was made. */
+  stats(): CacheStats {
+    return this.#cache.stats();
+  }
+
+  /** How it stands with the queue and with each secret that was asked for lately. Holds no value. */
+  health(): { readonly connected: boolean; readonly secrets: readonly SecretHealth[] } {
+    return { connected: this.connected, secrets: this.#cache.health() };
+  }
+
   /** Tells of each new version that arrives. Dispose of it to stop. */
   onChange(secretId: string, listener: (version: SecretVersion) => void): Disposable {
     return this.#cache.onChange(secretId, listener);
@@ -90,16 +160,18 @@ export class KeyturnAgent implements AsyncDisposable {
   /** A pool of PostgreSQL connections with the secret's login. It closes with the agent, or before it. */
   postgres(secretId: string, options: AgentPoolOptions = {}): RotatingPool {
     if (this.#closing) throw new AgentClosedError('The agent is closed');
-    const { onAdopted, now } = this.#options;
+    const { now } = this.#options;
     const pool = new RotatingPool({
       cache: this.#cache,
       secretId,
       ...(now && { now }),
       ...options,
       onAdopted: (adoption) => {
-        for (const listener of [onAdopted, options.onAdopted]) if (listener) told(listener, adoption);
+        this.#tell(adoption);
+        if (options.onAdopted) told(options.onAdopted, adoption);
       },
     });
+    this.#pooled.add(secretId);
     this.#pools.add(pool);
     return pool;
   }
@@ -115,24 +187,75 @@ export class KeyturnAgent implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    const closing = [this.#listener, ...this.#pools].map((part) => part?.[Symbol.asyncDispose]());
-    const results = await Promise.allSettled(closing);
+    const parts = [this.#listener, ...this.#pools].map((part) => part?.[Symbol.asyncDispose]());
+    const results = await Promise.allSettled(parts);
+    // After the listener, which may have been making it.
+    results.push(...(await Promise.allSettled([this.#queue?.[Symbol.asyncDispose]()])));
     this.#cache[Symbol.dispose]();
+    this.#redactor.forget();
     for (const client of this.#owned) client.destroy();
     const failed = results.find((result) => result.status === 'rejected');
     if (failed) throw failed.reason;
   }
 
-  #ownSource(): SecretSource {
-    const client = agentSecretsManager(this.#options.aws);
-    this.#owned.push(client);
-    return secretsManagerSource(client);
+  #arrived(secretId: string, version: SecretVersion): void {
+    this.#redactor.learn(secretId, version);
+    if (!this.#pooled.has(secretId)) this.#tell(adoptionOf(secretId, version));
   }
 
-  #ownSqs(): SQSClient {
-    const client = agentSqs(this.#options.aws);
+  #tell(adoption: Adoption): void {
+    for (const listener of this.#adopted) told(listener, adoption);
+  }
+
+  #adoptionListeners(): AdoptionListener[] {
+    const { agentId, eventBusName, aws = {}, log, onAdopted } = this.#options;
+    if (eventBusName === undefined) return onAdopted ? [onAdopted] : [];
+    const make = async () => {
+      const { EventBridgeClient } = await import('@aws-sdk/client-eventbridge');
+      return this.#own(new EventBridgeClient({ customUserAgent: 'keyturn/agent', ...aws }));
+    };
+    let client: ReturnType<typeof make> | undefined;
+    const events = adoptionEvents({
+      client: () => {
+        client ??= make();
+        return client;
+      },
+      eventBusName,
+      agentId,
+      instanceId: this.#instanceId,
+      ...(log && { log }),
+    });
+    return onAdopted ? [onAdopted, events] : [events];
+  }
+
+  /** Makes the queue when it is first polled; a failure is tried again as that of a poll. */
+  #queueOnTopic(): (() => Promise<string>) | undefined {
+    const { topicArn, agentId, aws = {} } = this.#options;
+    if (topicArn === undefined) return undefined;
+    let sns: SNSClient | undefined;
+    return async () => {
+      const { SNSClient } = await import('@aws-sdk/client-sns');
+      sns ??= this.#own(new SNSClient({ customUserAgent: 'keyturn/agent', ...aws }));
+      const instanceId = this.#instanceId;
+      this.#queue = await openInvalidationQueue({ sqs: this.#sqs(), sns, topicArn, agentId, instanceId });
+      // What was read before the subscription stood may have changed unnoticed.
+      this.#cache.invalidate();
+      return this.#queue.queueUrl;
+    };
+  }
+
+  #own<Client extends { destroy(): void }>(client: Client): Client {
     this.#owned.push(client);
     return client;
+  }
+
+  #ownSource(): SecretSource {
+    return secretsManagerSource(this.#own(agentSecretsManager(this.#options.aws)));
+  }
+
+  #sqs(): SQSClient {
+    this.#sqsClient ??= this.#options.sqs ?? this.#own(agentSqs(this.#options.aws));
+    return this.#sqsClient;
   }
 }
 

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { type AdoptionListener, told } from './adoption.ts';
+import { type AdoptionListener, adoptionOf, told } from './adoption.ts';
 import { type Clock, steadyClock } from './clock.ts';
 import { AgentClosedError } from './errors.ts';
 import { postgresCredentialOf } from './postgres-credential.ts';
@@ -163,7 +163,7 @@ export class RotatingPool implements AsyncDisposable {
         const lane = await this.#proven(version);
         if (this.#lane) this.#retire(this.#lane);
         this.#lane = lane;
-        if (onAdopted) told(onAdopted, { secret: secretId, versionId: version.versionId, at: new Date() });
+        if (onAdopted) told(onAdopted, adoptionOf(secretId, version));
         return lane;
       } catch (error) {
         if (retried || !isAuthFailure(error)) throw error;

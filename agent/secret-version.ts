@@ -4,6 +4,9 @@ import { SecretMalformedError } from './errors.ts';
 /** One version of a secret as an agent holds it: frozen, and redacted wherever it is shown. */
 export interface SecretVersion {
   readonly versionId: string;
+  /** Of the secret in Secrets Manager, if it comes from there. */
+  readonly arn?: string;
+  readonly name?: string;
   /** When the version was made: milliseconds since the epoch, by the source's clock. */
   readonly createdAt: number;
   /** Staging labels at the time of the read; `AWSCURRENT` says that the version is the one in force. */

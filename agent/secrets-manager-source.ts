@@ -47,13 +47,15 @@ export function secretsManagerSource(client: SecretsManagerClient = agentSecrets
 }
 
 function versionOf(secretId: string, answer: GetSecretValueCommandOutput): SecretVersion {
-  const { VersionId, CreatedDate, VersionStages = [], SecretString } = answer;
+  const { ARN, Name, VersionId, CreatedDate, VersionStages = [], SecretString } = answer;
   if (!VersionId || !CreatedDate) {
     throw new SourceUnreachableError(`The answer for ${secretId} names no version`);
   }
   if (SecretString === undefined) throw new SecretMalformedError(`${secretId} holds binary, not JSON`);
   return Object.freeze({
     versionId: VersionId,
+    ...(ARN !== undefined && { arn: ARN }),
+    ...(Name !== undefined && { name: Name }),
     createdAt: CreatedDate.getTime(),
     stages: Object.freeze([...VersionStages]),
     fields: fieldsOf(SecretString),

@@ -11,6 +11,7 @@ export interface Agent {
   readonly secret: string;
   readonly secretArn: string;
   readonly queueUrl: string;
+  readonly eventBusName: string;
   /** Its table, which its group owns. */
   readonly table: string;
 }
@@ -65,7 +66,7 @@ export async function provisionAgent(
       RotateImmediately: false,
     }),
   );
-  return { id, secret, secretArn, queueUrl, table };
+  return { id, secret, secretArn, queueUrl, eventBusName: outputs.BusName ?? '', table };
 }
 
 /** An agent hears of its own secrets only: the topic filters by agentId. */

@@ -76,16 +76,18 @@ export class Store implements SecretSource {
   }
 }
 
-/** A cache over a store, both on the store's clock; a wait moves it. */
+/** The store's clock; a wait moves it. */
+export const timeOf = (store: Store) => ({
+  now: () => store.now,
+  wait: async (ms: number) => {
+    store.now += ms;
+  },
+  random: () => 0,
+});
+
+/** A cache over a store, both on the store's clock. */
 export function cacheOver(store: Store, options: SecretCacheOptions = {}): SecretCache {
-  return new SecretCache(store, {
-    now: () => store.now,
-    wait: async (ms) => {
-      store.now += ms;
-    },
-    random: () => 0,
-    ...options,
-  });
+  return new SecretCache(store, { ...timeOf(store), ...options });
 }
 
 /** Lets everything that needs no time come to rest. */

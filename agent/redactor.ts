@@ -1,0 +1,80 @@
+import { SecretValue } from '../shared/credential/secret-value.ts';
+import type { SecretVersion } from './secret-version.ts';
+
+const REDACTED = '[secret]';
+/** What is shorter stands in every second line by chance, and is no secret to speak of. */
+const SHORTEST = 6;
+/** Versions of a secret that are known: the one in force, the superseded one in its grace, and one more. */
+const VERSIONS = 3;
+
+/**
+ * Takes secrets out of text before it is logged. It knows the values of the versions that this agent has read lately, as they
+ * are and as they look in JSON, in a URL, in a form and in base64, there also as a part of something longer such as an
+ * Authorization header. A net under the wrappers, not a licence to log: what was cut or encoded in another way passes.
+ *
+ * @example
+ * const redact = agent.redactor();
+ * console.log(redact(`could not connect to ${url}`));
+ */
+export class Redactor {
+  readonly #versions = new Map<string, readonly SecretVersion[]>();
+  /** Longest first, so that no part of one is taken for another. */
+  #needles: readonly string[] | undefined;
+
+  /** Knows this version from here on. */
+  learn(secretId: string, version: SecretVersion): void {
+    const others = this.#versions.get(secretId)?.filter(({ versionId }) => versionId !== version.versionId);
+    this.#versions.set(secretId, [version, ...(others ?? [])].slice(0, VERSIONS));
+    this.#needles = undefined;
+  }
+
+  forget(): void {
+    this.#versions.clear();
+    this.#needles = undefined;
+  }
+
+  redact(text: string): string {
+    this.#needles ??= needlesOf([...this.#versions.values()].flat());
+    return this.#needles.reduce((redacted, needle) => redacted.replaceAll(needle, REDACTED), text);
+  }
+}
+
+function needlesOf(versions: readonly SecretVersion[]): readonly string[] {
+  const values = versions.flatMap(({ fields }) => secretsIn(fields)).map((value) => value.reveal());
+  const forms = values.filter((value) => value.length >= SHORTEST).flatMap(formsOf);
+  return [...new Set(forms)].sort((one, other) => other.length - one.length);
+}
+
+function secretsIn(value: unknown): readonly SecretValue[] {
+  if (value instanceof SecretValue) return [value];
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(secretsIn) : [];
+}
+
+function formsOf(value: string): readonly string[] {
+  const inForm = new URLSearchParams({ v: value }).toString().slice('v='.length);
+  const inJson = JSON.stringify(value).slice(1, -1);
+  const base64 = base64Of(Buffer.from(value));
+  const base64url = base64.map((text) => text.replaceAll('+', '-').replaceAll('/', '_'));
+  return [
+    value,
+    inJson,
+    JSON.stringify(inJson).slice(1, -1),
+    inForm,
+    urlEncoded(value),
+    ...base64,
+    ...base64url,
+  ];
+}
+
+/** encodeURIComponent refuses half of a surrogate pair, which is no reason to log the other half. */
+function urlEncoded(value: string): string {
+  return encodeURIComponent(value.toWellFormed());
+}
+
+/** Base64 groups three bytes, so the value reads in three ways, by where it begins; the edges mix with what is around it. */
+function base64Of(bytes: Buffer): readonly string[] {
+  return [0, 1, 2].map((before) => {
+    const text = Buffer.concat([Buffer.alloc(before), bytes]).toString('base64');
+    return text.slice(Math.ceil((before * 8) / 6), Math.floor(((before + bytes.length) * 8) / 6));
+  });
+}

@@ -1,0 +1,194 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  CreateEventBusCommand,
+  EventBridgeClient,
+  PutRuleCommand,
+  PutTargetsCommand,
+} from '@aws-sdk/client-eventbridge';
+import {
+  CreateTopicCommand,
+  ListSubscriptionsByTopicCommand,
+  PublishCommand,
+  SNSClient,
+} from '@aws-sdk/client-sns';
+import {
+  CreateQueueCommand,
+  GetQueueAttributesCommand,
+  ListQueuesCommand,
+  ReceiveMessageCommand,
+  SQSClient,
+} from '@aws-sdk/client-sqs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createKeyturnAgent, type KeyturnAgentOptions } from '../../../agent/index.ts';
+import { openInvalidationQueue } from '../../../agent/invalidation-queue.ts';
+import { startMinistack } from '../../../local/ministack/server.ts';
+import { freePort } from '../../../local/ports.ts';
+import { until } from '../../../local/until.ts';
+import { Store, secret } from '../../unit/agent/setting.ts';
+
+let ministack: Awaited<ReturnType<typeof startMinistack>>;
+let topicArn: string;
+let sns: SNSClient;
+let sqs: SQSClient;
+let aws: Required<Pick<NonNullable<KeyturnAgentOptions['aws']>, 'region' | 'endpoint' | 'credentials'>>;
+
+beforeAll(async () => {
+  const port = await freePort();
+  ministack = await startMinistack({
+    port,
+    workerEndpoint: `http://127.0.0.1:${port}`,
+    logFile: join(mkdtempSync(join(tmpdir(), 'keyturn-test-')), 'ministack.log'),
+  });
+  aws = {
+    region: 'eu-central-1',
+    endpoint: ministack.url,
+    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+  };
+  sns = new SNSClient(aws);
+  sqs = new SQSClient(aws);
+  topicArn = (await sns.send(new CreateTopicCommand({ Name: 'invalidations' }))).TopicArn ?? '';
+});
+afterAll(async () => ministack?.[Symbol.asyncDispose]());
+
+const queues = async () =>
+  (await sqs.send(new ListQueuesCommand({ QueueNamePrefix: 'keyturn-agent-' }))).QueueUrls ?? [];
+const subscriptions = async () =>
+  (await sns.send(new ListSubscriptionsByTopicCommand({ TopicArn: topicArn }))).Subscriptions ?? [];
+const agentOn = (store: Store, options: Partial<KeyturnAgentOptions> = {}) =>
+  createKeyturnAgent({ agentId: 'billing-7', topicArn, instanceId: 'pod-1', source: store, aws, ...options });
+
+/** As invalidate-caches says that AWSCURRENT moved. */
+function publish(store: Store, agentId = 'billing-7') {
+  const { versionId, versionCreatedAt, movedAt, secretArn } = store.rotate();
+  const iso = (at: number) => new Date(at).toISOString();
+  const message = {
+    schemaVersion: 1,
+    agentId,
+    secret,
+    secretArn,
+    versionId,
+    versionCreatedAt: iso(versionCreatedAt),
+    movedAt: iso(movedAt),
+  };
+  return sns.send(new PublishCommand({ TopicArn: topicArn, Message: JSON.stringify(message) }));
+}
+
+test('an agent with a topic makes its queue, hears of its own secrets, and removes what it made', async () => {
+  const store = new Store();
+  const agent = agentOn(store);
+  const first = await agent.credential(secret);
+  await until('the agent hears', async () => agent.connected || undefined);
+  expect(await queues()).toHaveLength(1);
+  expect(await subscriptions()).toHaveLength(1);
+
+  await publish(store);
+  await until(
+    'the new version is here',
+    async () => (await agent.credential(secret)).versionId !== first.versionId,
+  );
+
+  await agent.close();
+  expect(await queues()).toEqual([]);
+  expect(await subscriptions()).toEqual([]);
+});
+
+test("another agent's notices do not reach it, and what was read before it heard is read again", async () => {
+  const store = new Store();
+  const said: string[] = [];
+  await using agent = agentOn(store, { log: { warn: (message) => said.push(message) } });
+  await agent.credential(secret);
+  await until('the agent hears', async () => agent.connected || undefined);
+  await agent.credential(secret);
+  expect(store.fetches).toHaveLength(2);
+  await publish(store, 'research-1');
+  await publish(store);
+  const newest = store.current;
+  await until('the agent heard', async () => Number((await agent.credential(secret)).versionId) === newest);
+  expect(said).toEqual([]);
+});
+
+test('only the topic may send to the queue, and it keeps an hour of notices', async () => {
+  await using queue = await openInvalidationQueue({
+    sqs,
+    sns,
+    topicArn,
+    agentId: 'a/b c',
+    instanceId: 'x'.repeat(200),
+  });
+  const { Attributes = {} } = await sqs.send(
+    new GetQueueAttributesCommand({ QueueUrl: queue.queueUrl, AttributeNames: ['All'] }),
+  );
+  expect(JSON.parse(Attributes.Policy ?? '').Statement).toEqual([
+    {
+      Effect: 'Allow',
+      Principal: { Service: 'sns.amazonaws.com' },
+      Action: 'sqs:SendMessage',
+      Resource: '*',
+      Condition: { ArnEquals: { 'aws:SourceArn': topicArn } },
+    },
+  ]);
+  expect(Attributes.MessageRetentionPeriod).toBe('3600');
+});
+
+test('a topic that can not be subscribed leaves no queue, and an agent goes on without notices', async () => {
+  const nowhere = topicArn.replace('invalidations', 'nowhere');
+  await expect(
+    openInvalidationQueue({ sqs, sns, topicArn: nowhere, agentId: 'lost', instanceId: 'pod-1' }),
+  ).rejects.toThrow();
+  expect(await queues()).toEqual([]);
+  const agent = agentOn(new Store(), { topicArn: nowhere });
+  await expect(agent.credential(secret)).resolves.toMatchObject({ stages: ['AWSCURRENT'] });
+  expect(agent.connected).toBe(false);
+  await agent.close();
+});
+
+test('"Secret Adopted" reaches the bus with the agent, the instance and the version', async () => {
+  const events = new EventBridgeClient(aws);
+  await events.send(new CreateEventBusCommand({ Name: 'keyturn-test' }));
+  const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName: 'heard' }));
+  const { Attributes } = await sqs.send(
+    new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['QueueArn'] }),
+  );
+  const pattern = { source: ['keyturn'], 'detail-type': ['Secret Adopted'] };
+  await events.send(
+    new PutRuleCommand({
+      Name: 'adopted',
+      EventBusName: 'keyturn-test',
+      EventPattern: JSON.stringify(pattern),
+    }),
+  );
+  await events.send(
+    new PutTargetsCommand({
+      Rule: 'adopted',
+      EventBusName: 'keyturn-test',
+      Targets: [{ Id: 'queue', Arn: Attributes?.QueueArn }],
+    }),
+  );
+  const store = new Store();
+  const source = {
+    fetch: async (id: string) => ({
+      ...(await store.fetch(id)),
+      name: secret,
+      arn: 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:agents/billing-7/credentials-a1B2c3',
+    }),
+  };
+  await using agent = createKeyturnAgent({
+    agentId: 'billing-7',
+    instanceId: 'pod-1',
+    source,
+    aws,
+    eventBusName: 'keyturn-test',
+  });
+  const { versionId } = await agent.credential(secret);
+  const heard = await until('the event is heard', async () => {
+    const { Messages } = await sqs.send(new ReceiveMessageCommand({ QueueUrl }));
+    return Messages?.[0]?.Body;
+  });
+  expect(JSON.parse(heard).detail).toMatchObject({
+    agentId: 'billing-7',
+    agentInstanceId: 'pod-1',
+    versionId,
+  });
+});

@@ -1,0 +1,73 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { Redactor } from '../../../agent/redactor.ts';
+import { fieldsOf } from '../../../agent/secret-version.ts';
+import { SecretValue } from '../../../shared/credential/secret-value.ts';
+
+function knowing(...passwords: string[]): Redactor {
+  const redactor = new Redactor();
+  passwords.forEach((password, number) => {
+    const text = JSON.stringify({ username: 'billing_a', nested: [{ password }] });
+    redactor.learn('agents/billing-7/credentials', {
+      versionId: String(number),
+      createdAt: number,
+      stages: [],
+      fields: fieldsOf(text),
+      value: SecretValue.of(text),
+    });
+  });
+  return redactor;
+}
+
+const password = 'p"a\\s/s+w&o=r%d';
+
+test.each([
+  ['as it is', password],
+  ['in JSON', JSON.stringify({ url: `postgres://a:${password}@db` })],
+  ['in JSON in JSON', JSON.stringify(JSON.stringify({ password }))],
+  ['in a URL', `https://api.example/?key=${encodeURIComponent(password)}&x=1`],
+  ['in a form', new URLSearchParams({ key: password }).toString()],
+  ['in base64', Buffer.from(password).toString('base64')],
+  ['in base64url', Buffer.from(password).toString('base64url')],
+])('a password %s is taken out', (_, text) => {
+  const redacted = knowing(password).redact(text);
+  expect(redacted).toContain('[secret]');
+  expect(redacted).not.toContain(password);
+});
+
+test('wherever it begins in something longer, base64 does not carry it out', () => {
+  const redactor = knowing(password);
+  fc.assert(
+    fc.property(fc.string({ maxLength: 9 }), fc.string({ maxLength: 9 }), (before, after) => {
+      const header = Buffer.from(before + password + after).toString('base64');
+      // What is left at the edges is at most a byte of the password on each side.
+      const left = redactor.redact(header);
+      expect(left).toContain('[secret]');
+      expect(left.replace('[secret]', '').length).toBeLessThanOrEqual(
+        header.length - Math.floor((password.length * 8) / 6) + 2,
+      );
+    }),
+  );
+});
+
+test('any secret of some length is taken out, in each form', () => {
+  fc.assert(
+    fc.property(fc.string({ minLength: 6, maxLength: 40, unit: 'binary' }), (value) => {
+      const redactor = knowing(value);
+      for (const text of [value, JSON.stringify(value), encodeURIComponent(value)]) {
+        expect(redactor.redact(`a ${text} b`)).toContain('[secret]');
+      }
+    }),
+  );
+});
+
+test('what is no secret, and what is too short to be one, stays', () => {
+  const redactor = knowing('12345');
+  expect(redactor.redact('billing_a has 12345 rows')).toBe('billing_a has 12345 rows');
+});
+
+test('the superseded version is known as well, and the one before', () => {
+  const redactor = knowing('first-password', 'second-password', 'third-password', 'fourth-password');
+  const text = 'first-password second-password third-password fourth-password';
+  expect(redactor.redact(text)).toBe('first-password [secret] [secret] [secret]');
+});
