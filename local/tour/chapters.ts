@@ -142,6 +142,13 @@ export async function graceEnds(tour: Tour, timeoutMs: number): Promise<number> 
   await expectThat(tour, 'every current login works', async () =>
     (await Promise.all(current.map((login) => takes(tour, login)))).every(Boolean),
   );
+  await expectThat(tour, '"Secret Adopted" is on the bus for every agent', async () =>
+    fleet.every(({ agent }) =>
+      tour.feed.events.some(
+        ({ type, detail }) => type === 'Secret Adopted' && detail.secret === agent.secret,
+      ),
+    ),
+  );
   await expectThat(tour, '"Credential Revoked" is on the bus', async () =>
     tour.feed.events.some(({ type }) => type === 'Credential Revoked'),
   );
