@@ -20,7 +20,7 @@ export type { OpenSecret } from './open-secret.ts';
 export { RotatingPool, type RotatingPoolOptions, rotatingPool } from './postgres.ts';
 export { isUnauthorized, type RefreshableSecrets, retryOnAuthFailure } from './retry-on-auth-failure.ts';
 export { SecretCache, type SecretCacheOptions } from './secret-cache.ts';
-export type { SecretSource, SecretVersion } from './secret-version.ts';
+export type { SecretSource, SecretVersion, WhichVersion } from './secret-version.ts';
 export { agentSecretsManager, secretsManagerSource } from './secrets-manager-source.ts';
 export type { PinnedSecrets } from './turn.ts';
 export type { VersionNotice } from './version-floor.ts';

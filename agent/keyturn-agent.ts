@@ -12,7 +12,7 @@ import { type OpenSecret, openSecret } from './open-secret.ts';
 import { RotatingPool, type RotatingPoolOptions } from './postgres.ts';
 import { Redactor } from './redactor.ts';
 import { SecretCache, type SecretCacheOptions } from './secret-cache.ts';
-import type { SecretSource, SecretVersion } from './secret-version.ts';
+import type { SecretSource, SecretVersion, WhichVersion } from './secret-version.ts';
 import { agentSecretsManager, secretsManagerSource } from './secrets-manager-source.ts';
 import { type PinnedSecrets, turnWith } from './turn.ts';
 
@@ -58,6 +58,7 @@ export type AgentPoolOptions = Omit<RotatingPoolOptions, 'cache' | 'secretId' | 
 export class KeyturnAgent implements AsyncDisposable {
   readonly #cache: SecretCache;
   readonly #options: KeyturnAgentOptions;
+  readonly #source: SecretSource;
   readonly #listener: InvalidationListener | undefined;
   readonly #owned: { destroy(): void }[] = [];
   readonly #pools = new Set<RotatingPool>();
@@ -73,7 +74,8 @@ export class KeyturnAgent implements AsyncDisposable {
     this.#options = options;
     this.#instanceId = options.instanceId ?? `${hostname()}-${process.pid}`;
     this.#adopted = this.#adoptionListeners();
-    this.#cache = new SecretCache(options.source ?? this.#ownSource(), {
+    this.#source = options.source ?? this.#ownSource();
+    this.#cache = new SecretCache(this.#source, {
       ...options,
       onVersion: (secretId, version) => this.#arrived(secretId, version),
     });
@@ -106,6 +108,12 @@ export class KeyturnAgent implements AsyncDisposable {
   /** As `credential`, read anew: for one that the target has just refused. */
   async refreshed(secretId: string): Promise<SecretVersion> {
     return this.#cache.refresh(secretId);
+  }
+
+  /** One certain version, read each time: what isn't in force is asked for too rarely to be held. Fails as `credential`. */
+  async version(secretId: string, which: WhichVersion): Promise<SecretVersion> {
+    if (this.#closing) throw new AgentClosedError('The agent is closed');
+    return this.#source.fetch(secretId, which);
   }
 
   /** What is held of a secret is read again before it is served next; without a secret, all of them. */

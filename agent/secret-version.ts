@@ -17,10 +17,16 @@ export interface SecretVersion {
   readonly value: SecretValue;
 }
 
+/** One version of a secret: by its id, by a staging label, or, without either, the one in force. */
+export interface WhichVersion {
+  readonly versionId?: string;
+  readonly versionStage?: string;
+}
+
 /** What an agent reads secrets from. Fails with SourceUnreachable-, SecretNotFound-, SecretDenied- or SecretMalformedError. */
 export interface SecretSource {
-  /** The version that is in force, or the one of that id, whatever its labels. */
-  fetch(secretId: string, options?: { readonly versionId?: string }): Promise<SecretVersion>;
+  /** The version that is in force, or the one of that id whatever its labels, or the one of that label. */
+  fetch(secretId: string, which?: WhichVersion): Promise<SecretVersion>;
 }
 
 /** Fields that a connection string would show anyway. What is not listed is taken for a secret. */

@@ -33,10 +33,14 @@ export function agentSecretsManager(config: SecretsManagerClientConfig = {}): Se
  */
 export function secretsManagerSource(client: SecretsManagerClient = agentSecretsManager()): SecretSource {
   return {
-    async fetch(secretId, { versionId } = {}) {
+    async fetch(secretId, { versionId, versionStage } = {}) {
       try {
         const answer = await client.send(
-          new GetSecretValueCommand({ SecretId: secretId, ...(versionId && { VersionId: versionId }) }),
+          new GetSecretValueCommand({
+            SecretId: secretId,
+            ...(versionId && { VersionId: versionId }),
+            ...(versionStage && { VersionStage: versionStage }),
+          }),
         );
         return versionOf(secretId, answer);
       } catch (error) {

@@ -1,0 +1,240 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { isIP } from 'node:net';
+import { LRUCache } from 'lru-cache';
+import type { SecretValue } from '../../shared/credential/secret-value.ts';
+import type { CacheStats, SecretHealth } from '../cache-report.ts';
+import type { SecretVersion } from '../secret-version.ts';
+import { bodyOf, failureOf } from './answer.ts';
+import { prometheus } from './metrics.ts';
+import { RefusedRequestError, type Route, routeOf } from './route.ts';
+import { tokenCheck } from './token.ts';
+
+/** What a sidecar needs of an agent: a `KeyturnAgent` has it. */
+export interface SidecarAgent {
+  credential(secretId: string): Promise<SecretVersion>;
+  refreshed(secretId: string): Promise<SecretVersion>;
+  version(
+    secretId: string,
+    which: { readonly versionId?: string; readonly versionStage?: string },
+  ): Promise<SecretVersion>;
+  onChange(secretId: string, listener: (version: SecretVersion) => void): Disposable;
+  stats(): CacheStats;
+  health(): { readonly connected: boolean; readonly secrets: readonly SecretHealth[] };
+}
+
+export interface SidecarOptions {
+  readonly agent: SidecarAgent;
+  /** What callers send in `X-Aws-Parameters-Secrets-Token` or `X-Vault-Token`. */
+  readonly token: SecretValue;
+  /** Default: 127.0.0.1. Another address than the loopback's needs `beyondLoopback` as well. */
+  readonly host?: string;
+  readonly beyondLoopback?: boolean;
+  /** Default: 2773. 0: a free one. */
+  readonly port?: number;
+  /** Open connections, beyond which requests are answered with 429. Default: 800. */
+  readonly maxConnections?: number;
+}
+
+export interface Sidecar extends AsyncDisposable {
+  readonly url: string;
+}
+
+/** The sidecar was to be reachable from other machines, and was not told so twice. */
+export class BeyondLoopbackError extends Error {
+  override readonly name = 'BeyondLoopbackError';
+}
+
+const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
+const TOKEN_HEADERS = ['x-aws-parameters-secrets-token', 'x-vault-token'] as const;
+const JSON_TYPE = 'application/json';
+const TEXT_TYPE = 'text/plain; charset=utf-8';
+const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+/** Paths that were read once; agents ask for the same few again and again. */
+const ROUTES_MAX = 1_000;
+/** A proxy that drops silent connections mostly waits a minute. */
+const WATCH_BEAT_MS = 25_000;
+
+/**
+ * Serves an agent's secrets over HTTP as the AWS Secrets Manager Agent does (aws/aws-secretsmanager-agent on GitHub), so that
+ * its clients work unchanged, and besides: `/health`, `/metrics` and `/secretsmanager/watch`. Its cache is the agent's: with
+ * invalidations, a hard bound and one read for all who wait.
+ *
+ * @throws BeyondLoopbackError, and what listening on the port throws.
+ * @example
+ * await using sidecar = await startSidecar({ agent, token: sidecarToken(process.env) });
+ */
+export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
+  const { host = '127.0.0.1', port = 2_773, beyondLoopback = false } = options;
+  if (!LOOPBACK.has(host) && !beyondLoopback) {
+    throw new BeyondLoopbackError(
+      `${host} is not the loopback address; allow that in words, or leave it out`,
+    );
+  }
+  const handler = new RequestHandler(options);
+  const server = createServer((request, response) => void handler.handle(request, response));
+  server.on('connection', (socket) => handler.opened(socket));
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, resolve);
+  });
+  const address = server.address();
+  const bound = typeof address === 'object' && address ? address.port : port;
+  return {
+    url: `http://${isIP(host) === 6 ? `[${host}]` : host}:${bound}`,
+    async [Symbol.asyncDispose]() {
+      handler.close();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+class RequestHandler {
+  readonly #agent: SidecarAgent;
+  readonly #isToken: (given: string | undefined) => boolean;
+  readonly #maxConnections: number;
+  readonly #anyHost: boolean;
+  readonly #routes = new LRUCache<string, Route>({ max: ROUTES_MAX });
+  readonly #answers = new Map<number, number>();
+  readonly #watches = new Set<Disposable>();
+  #connections = 0;
+
+  constructor({ agent, token, host, maxConnections = 800 }: SidecarOptions) {
+    this.#agent = agent;
+    this.#isToken = tokenCheck(token);
+    this.#maxConnections = maxConnections;
+    this.#anyHost = host !== undefined && !LOOPBACK.has(host);
+  }
+
+  opened(socket: NodeJS.EventEmitter): void {
+    this.#connections += 1;
+    socket.once('close', () => {
+      this.#connections -= 1;
+    });
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      const route = this.#route(request);
+      if (route.kind === 'get') await this.#get(route, response);
+      else if (route.kind === 'watch') await this.#watch(route.secretId, response);
+      else this.#tell(route.kind, response);
+    } catch (error) {
+      const { status, body } = failureOf(error);
+      this.#send(response, status, error instanceof RefusedRequestError ? TEXT_TYPE : JSON_TYPE, body);
+    }
+  }
+
+  close(): void {
+    for (const watch of this.#watches) watch[Symbol.dispose]();
+  }
+
+  /** Whether and what to answer, in the order of AWS's agent. A ping is nobody's secret. */
+  #route({ url = '/', method, headers }: IncomingMessage): Route {
+    const isPing = url === '/ping';
+    if (this.#connections > this.#maxConnections + (isPing ? 2 : 0)) {
+      throw new RefusedRequestError(429, 'Connection limit exceeded');
+    }
+    if (!isPing) {
+      if (headers['x-forwarded-for'] !== undefined) throw new RefusedRequestError(400, 'Forwarded');
+      // A page that had its own name point here would send that name (DNS rebinding).
+      if (!this.#anyHost && !LOOPBACK.has(nameOf(headers.host)))
+        throw new RefusedRequestError(400, 'Bad host');
+      if (!TOKEN_HEADERS.some((name) => this.#isToken(single(headers[name])))) {
+        throw new RefusedRequestError(403, 'Bad Token');
+      }
+    }
+    if (method !== 'GET') throw new RefusedRequestError(405, 'Not allowed');
+    const known = this.#routes.get(url);
+    if (known) return known;
+    const route = routeOf(url);
+    this.#routes.set(url, route);
+    return route;
+  }
+
+  async #get(route: Route & { readonly kind: 'get' }, response: ServerResponse): Promise<void> {
+    const { secretId, versionId, versionStage, refreshNow } = route;
+    const isCurrent = versionId === undefined && (versionStage ?? 'AWSCURRENT') === 'AWSCURRENT';
+    const version = isCurrent
+      ? await (refreshNow ? this.#agent.refreshed(secretId) : this.#agent.credential(secretId))
+      : await this.#agent.version(secretId, {
+          ...(versionId !== undefined && { versionId }),
+          ...(versionStage !== undefined && { versionStage }),
+        });
+    this.#send(response, 200, JSON_TYPE, bodyOf(secretId, version));
+  }
+
+  #tell(kind: 'ping' | 'health' | 'metrics', response: ServerResponse): void {
+    if (kind === 'ping') this.#send(response, 200, TEXT_TYPE, 'healthy');
+    else if (kind === 'health') this.#tellHealth(response);
+    else this.#send(response, 200, METRICS_TYPE, this.#metrics());
+  }
+
+  /** 503 where a secret that was asked for lately can't be served; a stale one can, and says so. */
+  #tellHealth(response: ServerResponse): void {
+    const { connected, secrets } = this.#agent.health();
+    const states = new Set(secrets.map(({ state }) => state));
+    const status = states.has('unavailable') ? 'failing' : states.has('stale') ? 'degraded' : 'well';
+    const body = JSON.stringify({ status, connected, secrets });
+    this.#send(response, status === 'failing' ? 503 : 200, JSON_TYPE, body);
+  }
+
+  #metrics(): string {
+    const { connected } = this.#agent.health();
+    return prometheus(this.#agent.stats(), {
+      answers: this.#answers,
+      connected,
+      watchers: this.#watches.size,
+    });
+  }
+
+  /** Server-sent events: the id of the version in force, and of each one that comes after it. */
+  async #watch(secretId: string, response: ServerResponse): Promise<void> {
+    const tell = ({ versionId }: SecretVersion) =>
+      response.write(
+        `event: version\nid: ${versionId}\ndata: ${JSON.stringify({ secretId, versionId })}\n\n`,
+      );
+    const current = await this.#agent.credential(secretId);
+    this.#count(200);
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    tell(current);
+    const listening = this.#agent.onChange(secretId, tell);
+    const beat = setInterval(() => response.write(':\n\n'), WATCH_BEAT_MS).unref();
+    const watch: Disposable = {
+      [Symbol.dispose]: () => {
+        listening[Symbol.dispose]();
+        clearInterval(beat);
+        this.#watches.delete(watch);
+        response.end();
+      },
+    };
+    this.#watches.add(watch);
+    response.once('close', () => watch[Symbol.dispose]());
+  }
+
+  #send(response: ServerResponse, status: number, type: string, body: string | Buffer): void {
+    this.#count(status);
+    response.writeHead(status, {
+      'content-type': type,
+      'content-length': Buffer.byteLength(body),
+      'cache-control': 'no-store',
+    });
+    response.end(body);
+  }
+
+  #count(status: number): void {
+    this.#answers.set(status, (this.#answers.get(status) ?? 0) + 1);
+  }
+}
+
+function single(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' ? header : undefined;
+}
+
+/** The name in a Host header, without port and brackets. */
+function nameOf(host = ''): string {
+  return host
+    .replace(/:\d+$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
+    .toLowerCase();
+}

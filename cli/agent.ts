@@ -1,0 +1,77 @@
+import { once } from 'node:events';
+import { Command, InvalidArgumentError } from 'commander';
+import { createKeyturnAgent } from '../agent/index.ts';
+import { startSidecar } from '../agent/sidecar/server.ts';
+import { sidecarToken, TOKEN_VARIABLES } from '../agent/sidecar/token.ts';
+
+interface AgentFlags {
+  readonly agentId: string;
+  readonly port: number;
+  readonly host: string;
+  readonly beyondLoopback: boolean;
+  readonly maxConnections: number;
+  readonly ttlSeconds: number;
+  readonly staleSeconds: number;
+  readonly maxSecrets: number;
+  readonly topicArn?: string;
+  readonly queueUrl?: string;
+  readonly eventBus?: string;
+  readonly instanceId?: string;
+  readonly region?: string;
+}
+
+/** `keyturn agent`: the sidecar, until it is told to end by SIGTERM or SIGINT. */
+export function agentCommand(): Command {
+  return new Command('agent')
+    .description(
+      'Serve secrets on this machine, as the AWS Secrets Manager Agent does, and keep them up to date',
+    )
+    .requiredOption('--agent-id <id>', "the agent, as in its secrets' tag agent_id")
+    .option('--topic-arn <arn>', 'the invalidation topic: hear of new versions through a queue of its own')
+    .option('--queue-url <url>', 'instead of the topic: a queue that is subscribed to it')
+    .option('--event-bus <name>', 'say there which versions are in use ("Secret Adopted")')
+    .option('--instance-id <id>', 'tells the instances of an agent apart (default: host name and process id)')
+    .option('--port <port>', 'where to listen', whole, 2_773)
+    .option('--host <address>', 'the address to listen on', '127.0.0.1')
+    .option('--beyond-loopback', 'allow an address that other machines can reach', false)
+    .option('--max-connections <number>', 'open connections beyond which requests get 429', whole, 800)
+    .option('--ttl-seconds <seconds>', 'how long a secret is served before it is read again', whole, 300)
+    .option('--stale-seconds <seconds>', 'the most, while Secrets Manager is out of reach', whole, 3_600)
+    .option('--max-secrets <number>', 'secrets held at a time', whole, 1_000)
+    .option('--region <region>', "default: as the AWS SDK's")
+    .addHelpText(
+      'after',
+      `\nCallers send a token, which is read from ${TOKEN_VARIABLES.join(', ')} (a value, or file:///path).`,
+    )
+    .action(serve);
+}
+
+async function serve(flags: AgentFlags): Promise<void> {
+  const { agentId, topicArn, queueUrl, eventBus, instanceId, region, port, host } = flags;
+  const token = sidecarToken(process.env);
+  const log = {
+    warn: (message: string, fields: object) => console.error(JSON.stringify({ message, ...fields })),
+  };
+  await using agent = createKeyturnAgent({
+    agentId,
+    log,
+    ttlMs: flags.ttlSeconds * 1_000,
+    staleMs: flags.staleSeconds * 1_000,
+    maxEntries: flags.maxSecrets,
+    ...(topicArn !== undefined && { topicArn }),
+    ...(queueUrl !== undefined && { queueUrl }),
+    ...(eventBus !== undefined && { eventBusName: eventBus }),
+    ...(instanceId !== undefined && { instanceId }),
+    ...(region !== undefined && { aws: { region } }),
+  });
+  const { beyondLoopback, maxConnections } = flags;
+  await using sidecar = await startSidecar({ agent, token, port, host, beyondLoopback, maxConnections });
+  console.log(`keyturn: serving the secrets of ${agentId} on ${sidecar.url}`);
+  await Promise.race(['SIGINT', 'SIGTERM'].map((signal) => once(process, signal)));
+}
+
+function whole(text: string): number {
+  const number = Number(text);
+  if (!Number.isSafeInteger(number) || number < 0) throw new InvalidArgumentError('Expected a whole number.');
+  return number;
+}

@@ -1,0 +1,201 @@
+import { request } from 'node:http';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createKeyturnAgent, type KeyturnAgent } from '../../../agent/index.ts';
+import { BeyondLoopbackError, type Sidecar, startSidecar } from '../../../agent/sidecar/server.ts';
+import { SecretValue } from '../../../shared/credential/secret-value.ts';
+import { Store, secret, settled, timeOf, versionIdOf } from '../agent/setting.ts';
+
+const token = 'a-token-of-the-sidecar';
+const withToken = { 'X-Aws-Parameters-Secrets-Token': token };
+let store: Store;
+let agent: KeyturnAgent;
+let sidecar: Sidecar;
+
+beforeEach(async () => {
+  store = new Store();
+  agent = createKeyturnAgent({ agentId: 'billing-7', source: store, ...timeOf(store) });
+  sidecar = await startSidecar({ agent, token: SecretValue.of(token), port: 0 });
+});
+afterEach(async () => {
+  await sidecar[Symbol.asyncDispose]();
+  await agent.close();
+});
+
+/** fetch sets Host by itself, so this is node's own client. */
+function get(path: string, headers: Record<string, string> = withToken, method = 'GET') {
+  return new Promise<{ status: number; body: string; type: string }>((resolve, reject) => {
+    const asked = request(new URL(path, sidecar.url), { headers, method }, async (answer) => {
+      let body = '';
+      for await (const chunk of answer) body += chunk;
+      resolve({ status: answer.statusCode ?? 0, body, type: answer.headers['content-type'] ?? '' });
+    });
+    asked.once('error', reject).end();
+  });
+}
+const current = `/secretsmanager/get?secretId=${secret}`;
+const versionOf = ({ body }: { body: string }) => JSON.parse(body).VersionId;
+
+test('answers as GetSecretValue does, and reads once for many', async () => {
+  const answers = await Promise.all(Array.from({ length: 20 }, () => get(current)));
+  for (const { status, type } of answers) expect([status, type]).toEqual([200, 'application/json']);
+  expect(JSON.parse(answers[0]?.body ?? '')).toEqual({
+    ARN: secret,
+    Name: secret,
+    VersionId: versionIdOf(0),
+    SecretString: '{"username":"agent","password":"p-0"}',
+    VersionStages: ['AWSCURRENT'],
+    CreatedDate: Date.parse('2026-11-24T09:00:00Z') / 1_000,
+  });
+  expect(store.fetches).toHaveLength(1);
+});
+
+test.each([
+  ['a path', `/v1/${secret}`],
+  ['an encoded path', `/v1/${encodeURIComponent(secret)}`],
+  ['its label', `${current}&versionStage=AWSCURRENT`],
+])('%s names the secret as well', async (_, path) => {
+  expect(versionOf(await get(path))).toBe(versionIdOf(0));
+});
+
+test("takes Vault's header for the token too", async () => {
+  expect((await get(current, { 'X-Vault-Token': token })).status).toBe(200);
+});
+
+test('refreshNow reads again', async () => {
+  await get(current);
+  store.rotate();
+  expect(versionOf(await get(current))).toBe(versionIdOf(0));
+  expect(versionOf(await get(`${current}&refreshNow=true`))).toBe(versionIdOf(1));
+});
+
+test('a notice needs no refreshNow', async () => {
+  await get(current);
+  const seen: string[] = [];
+  agent.onChange(secret, ({ versionId }) => seen.push(versionId));
+  store.rotate();
+  agent.invalidate(secret);
+  expect(versionOf(await get(current))).toBe(versionIdOf(1));
+});
+
+test('a certain version is read by its id', async () => {
+  store.rotate();
+  expect(versionOf(await get(`${current}&versionId=${versionIdOf(0)}`))).toBe(versionIdOf(0));
+});
+
+test.each([
+  ['no token', current, {}, 'GET', 403, 'Bad Token'],
+  ['a wrong token', current, { 'X-Vault-Token': `${token}x` }, 'GET', 403, 'Bad Token'],
+  ['a forwarded request', current, { ...withToken, 'X-Forwarded-For': '10.0.0.1' }, 'GET', 400, 'Forwarded'],
+  [
+    "another name's page (DNS rebinding)",
+    current,
+    { ...withToken, Host: 'evil.example' },
+    'GET',
+    400,
+    'Bad host',
+  ],
+  ['another method', current, withToken, 'POST', 405, 'Not allowed'],
+  ['another path', '/secrets', withToken, 'GET', 404, 'Not found'],
+  ['no secretId', '/secretsmanager/get', withToken, 'GET', 400, 'secretId is missing'],
+  [
+    'a flag that is none',
+    `${current}&refreshNow=yes`,
+    withToken,
+    'GET',
+    400,
+    'refreshNow: expected true or false',
+  ],
+  ['a path that is not encoded', '/v1/%E0%A4%A', withToken, 'GET', 400, 'The path is not well encoded'],
+])('refuses %s', async (_, path, headers, method, status, says) => {
+  expect(await get(path, headers, method)).toMatchObject({ status, body: says });
+  expect(store.fetches).toHaveLength(0);
+});
+
+test('a ping needs no token', async () => {
+  expect(await get('/ping', {})).toMatchObject({ status: 200, body: 'healthy' });
+});
+
+test('more connections than allowed are told so, and a ping still gets through', async () => {
+  await using narrow = await startSidecar({
+    agent,
+    token: SecretValue.of(token),
+    port: 0,
+    maxConnections: 0,
+  });
+  const refused = await fetch(new URL(current, narrow.url), { headers: withToken });
+  expect(refused.status).toBe(429);
+  await refused.text();
+  expect((await fetch(new URL('/ping', narrow.url))).status).toBe(200);
+});
+
+test('an outage: stale is served and said, and past the bound it is 503 with the reason', async () => {
+  await get(current);
+  store.failure = new Error('canary-of-a-library');
+  store.now += 600_000;
+  expect((await get(current)).status).toBe(200);
+  expect(JSON.parse((await get('/health')).body)).toMatchObject({ status: 'degraded', connected: false });
+  store.now += 3_600_000;
+  const gone = await get(current);
+  expect(gone.status).toBe(503);
+  expect(JSON.parse(gone.body).__type).toBe('ServiceUnavailableException');
+  const health = await get('/health');
+  expect(health.status).toBe(503);
+  expect(`${gone.body}${health.body}`).not.toContain('canary');
+});
+
+test('a secret that is not there is an error of the caller, as from AWS', async () => {
+  const { status, body } = await get(`${current}&versionId=${versionIdOf(9)}`);
+  expect(status).toBe(400);
+  expect(JSON.parse(body)).toMatchObject({ __type: 'ResourceNotFoundException' });
+});
+
+test('metrics count what happened, name no secret and hold no value', async () => {
+  await get(current);
+  await get(current);
+  await get(current, {});
+  const { body, type } = await get('/metrics');
+  expect(type).toContain('version=0.0.4');
+  expect(body).toContain('keyturn_cache_hits_total 1\n');
+  expect(body).toContain('keyturn_source_fetches_total 1\n');
+  expect(body).toContain('keyturn_sidecar_answers_total{status="403"} 1\n');
+  expect(body).not.toContain(secret);
+  expect(body).not.toContain('p-0');
+});
+
+test('a watch tells the version in force, then each new one, and never a value', async () => {
+  const events: string[] = [];
+  const asked = request(new URL(`/secretsmanager/watch?secretId=${secret}`, sidecar.url), {
+    headers: withToken,
+  });
+  const told = (count: number) =>
+    new Promise<void>((resolve) => {
+      asked.once('response', (answer) =>
+        answer.on('data', (chunk: Buffer) => {
+          const lines = chunk.toString().matchAll(/^data: (.*)$/gm);
+          events.push(...[...lines].map(([, data = '']) => data));
+          if (events.length === 1) {
+            store.rotate();
+            agent.invalidate(secret);
+            void agent.credential(secret);
+          }
+          if (events.length >= count) resolve();
+        }),
+      );
+    });
+  asked.end();
+  await told(2);
+  expect(events.map((data) => JSON.parse(data))).toEqual([
+    { secretId: secret, versionId: versionIdOf(0) },
+    { secretId: secret, versionId: versionIdOf(1) },
+  ]);
+  asked.destroy();
+  await settled();
+});
+
+test('does not listen beyond the loopback address unless it is told twice', async () => {
+  const open = { agent, token: SecretValue.of(token), port: 0, host: '0.0.0.0' };
+  await expect(startSidecar(open)).rejects.toThrow(BeyondLoopbackError);
+  await using wide = await startSidecar({ ...open, beyondLoopback: true });
+  const { port } = new URL(wide.url);
+  expect((await fetch(`http://127.0.0.1:${port}/ping`)).status).toBe(200);
+});
