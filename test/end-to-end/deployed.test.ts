@@ -13,6 +13,7 @@ import { type Feed, openFeed } from '../../local/tour/feed.ts';
 import { type Agent, provisionAgent } from '../../local/tour/provision.ts';
 import { currentLogin, labelsOf, mirrorHolds, rotateNow, takes } from '../../local/tour/tour.ts';
 import { until } from '../../local/until.ts';
+import { pythonAgent, startSidecarProcess } from './python-agents.ts';
 
 let stack: Stack;
 let clients: ReturnType<typeof clientsOf>;
@@ -142,6 +143,56 @@ describe('an agent whose secret is rotated', () => {
       ),
     );
     expect(await takes({ stack }, await currentLogin({ clients }, agent))).toBe(true);
+  });
+});
+
+describe('agents in Python', () => {
+  let agent: Agent;
+  beforeAll(async () => {
+    agent = await provisionAgent('research', stack, clients, { graceSeconds: 3_600 });
+    await stack.secretsManager.engine.idle();
+  });
+
+  it('one with the sidecar gets the new login by push, long before its cache would have expired', async () => {
+    const aws = { AWS_TOKEN: 'the-token', ...stack.environment };
+    const flags = ['--agent-id', agent.id, '--topic-arn', stack.outputs.InvalidationTopicArn ?? ''];
+    await using sidecar = await startSidecarProcess(flags, aws);
+    const login = () =>
+      pythonAgent('sidecar_agent.py', {
+        SIDECAR_URL: sidecar.url,
+        AWS_TOKEN: 'the-token',
+        SECRET: agent.secret,
+      });
+    const before = await currentLogin({ clients }, agent);
+    expect(await login()).toEqual({
+      versionId: before.versionId,
+      username: 'research_a',
+      dbname: 'postgres',
+    });
+    const versionId = await rotateNow({ clients }, agent);
+    await happened('Secret Rotated', versionId);
+    const after = await until('the sidecar serves the new login', async () => {
+      const now = z.object({ versionId: z.string(), username: z.string() }).parse(await login());
+      return now.versionId === versionId && now;
+    });
+    expect(after.username).toBe('research_b');
+  });
+
+  it('one with hvac reads its mirror, with the version that it is of', async () => {
+    const { versionId, username } = await currentLogin({ clients }, agent);
+    await until('the mirror follows', () => mirrorHolds({ stack }, agent, versionId));
+    await stack.openBao.request('POST', 'sys/policies/acl/research', {
+      policy: `path "secret/data/${agent.secret}" { capabilities = ["read"] }`,
+    });
+    const { auth } = z
+      .object({ auth: z.object({ client_token: z.string() }) })
+      .parse(await stack.openBao.request('POST', 'auth/token/create', { policies: ['research'] }));
+    const read = await pythonAgent('vault_agent.py', {
+      VAULT_ADDR: stack.openBao.url,
+      VAULT_TOKEN: auth.client_token,
+      SECRET: agent.secret,
+    });
+    expect(read).toEqual({ username, stamps: expect.arrayContaining([versionId]) });
   });
 });
 
