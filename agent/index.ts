@@ -23,4 +23,7 @@ export { SecretCache, type SecretCacheOptions } from './secret-cache.ts';
 export type { SecretSource, SecretVersion, WhichVersion } from './secret-version.ts';
 export { agentSecretsManager, secretsManagerSource } from './secrets-manager-source.ts';
 export type { PinnedSecrets } from './turn.ts';
+export { AgentVault, type AgentVaultOptions, createAgentVault } from './vault/agent-vault.ts';
+export type { DatabaseCredential } from './vault/database-lease.ts';
+export { appRoleLogin, kubernetesLogin, tokenFileLogin, type VaultLogin } from './vault/login.ts';
 export type { VersionNotice } from './version-floor.ts';

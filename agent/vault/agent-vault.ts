@@ -1,0 +1,151 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Clock, steadyClock } from '../clock.ts';
+import { AgentClosedError } from '../errors.ts';
+import { type OpenSecret, openSecret } from '../open-secret.ts';
+import { SecretCache, type SecretCacheOptions } from '../secret-cache.ts';
+import type { SecretSource, SecretVersion } from '../secret-version.ts';
+import { type VaultApiOptions, vaultApi } from './api.ts';
+import { type DatabaseCredential, DatabaseLease } from './database-lease.ts';
+import { kvSource } from './kv-source.ts';
+import type { VaultLogin } from './login.ts';
+import { type Timing, TokenKeeper } from './token.ts';
+
+/** All durations are in milliseconds. */
+export interface AgentVaultOptions
+  extends VaultApiOptions,
+    Pick<SecretCacheOptions, 'ttlMs' | 'staleMs' | 'maxEntries' | 'random'> {
+  readonly login: VaultLogin;
+  /** Of KV v2. Default: `secret`. */
+  readonly mount?: string;
+  readonly now?: Clock;
+  /** Rejects when the signal aborts. */
+  readonly wait?: Timing['wait'];
+}
+
+/**
+ * An agent's secrets in HashiCorp Vault or OpenBao: KV v2 under the same cache and bounds as those in Secrets Manager, and
+ * logins of databases that are made for this instance alone.
+ *
+ * @example
+ * await using vault = createAgentVault({ address, login: kubernetesLogin({ role: 'billing' }) });
+ * const { fields } = await vault.get('agents/billing-7/credentials');
+ * const { username, password } = await vault.databaseCredentials('billing');
+ */
+export class AgentVault implements AsyncDisposable {
+  readonly #options: AgentVaultOptions;
+  readonly #timing: Timing;
+  readonly #tokens: TokenKeeper;
+  readonly #caches = new Map<string, SecretCache>();
+  readonly #leases = new Map<string, DatabaseLease>();
+  #closing: Promise<void> | undefined;
+
+  constructor(options: AgentVaultOptions) {
+    const { now = steadyClock(), random = Math.random } = options;
+    const wait: Timing['wait'] = (ms, signal) => delay(ms, undefined, { signal, ref: false });
+    this.#options = options;
+    this.#timing = { now, random, wait: options.wait ?? wait };
+    this.#tokens = new TokenKeeper(vaultApi(options), options.login, this.#timing);
+    this.#tokens.onReplaced(async () => {
+      await Promise.all([...this.#leases.values()].map((lease) => lease.replace()));
+    });
+  }
+
+  /** What is at a path of KV v2. Fails with SecretUnavailable-, SecretNotFound-, SecretDenied- or SecretMalformedError. */
+  async get(path: string, { mount = this.#mount }: { readonly mount?: string } = {}): Promise<SecretVersion> {
+    return this.#cache(mount).get(path);
+  }
+
+  /** As `get`, in values of the caller's own, which are cleared when it is disposed of. */
+  async open(path: string, options: { readonly mount?: string } = {}): Promise<OpenSecret> {
+    return openSecret(await this.get(path, options));
+  }
+
+  /** Tells of each new version that arrives. Dispose of it to stop. */
+  onChange(
+    path: string,
+    listener: (version: SecretVersion) => void,
+    { mount = this.#mount }: { readonly mount?: string } = {},
+  ): Disposable {
+    return this.#cache(mount).onChange(path, listener);
+  }
+
+  /**
+   * The login of a database role (`database/creds/{role}`) that is this instance's own: the same one until it has to be
+   * replaced. Ask each time a connection is made. Needs `read` there, and `update` on sys/leases/renew and sys/leases/revoke.
+   */
+  async databaseCredentials(
+    role: string,
+    { mount = 'database' }: { readonly mount?: string } = {},
+  ): Promise<DatabaseCredential> {
+    return this.#lease(role, mount).current();
+  }
+
+  /** Tells of each login that takes the place of another. Dispose of it to stop. */
+  onDatabaseCredentials(
+    role: string,
+    listener: (credential: DatabaseCredential) => void,
+    { mount = 'database' }: { readonly mount?: string } = {},
+  ): Disposable {
+    return this.#lease(role, mount).onChange(listener);
+  }
+
+  /** What a sidecar or another cache reads KV through. */
+  source({ mount = this.#mount }: { readonly mount?: string } = {}): SecretSource {
+    return kvSource(this.#tokens, mount);
+  }
+
+  /** Revokes every login that was made and the token, and forgets every value. Repeating it is harmless. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  get #mount(): string {
+    return this.#options.mount ?? 'secret';
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.#leases.values()].map((lease) => lease[Symbol.asyncDispose]()));
+    for (const cache of this.#caches.values()) cache[Symbol.dispose]();
+    await this.#tokens[Symbol.asyncDispose]();
+  }
+
+  #cache(mount: string): SecretCache {
+    this.#assertOpen();
+    const known = this.#caches.get(mount);
+    if (known) return known;
+    const { ttlMs, staleMs, maxEntries, random } = this.#options;
+    const cache = new SecretCache(kvSource(this.#tokens, mount), {
+      now: this.#timing.now,
+      ...(ttlMs !== undefined && { ttlMs }),
+      ...(staleMs !== undefined && { staleMs }),
+      ...(maxEntries !== undefined && { maxEntries }),
+      ...(random && { random }),
+    });
+    this.#caches.set(mount, cache);
+    return cache;
+  }
+
+  #lease(role: string, mount: string): DatabaseLease {
+    this.#assertOpen();
+    const path = `${mount}/creds/${encodeURIComponent(role)}`;
+    const known = this.#leases.get(path);
+    if (known) return known;
+    const lease = new DatabaseLease(this.#tokens, path, this.#timing);
+    this.#leases.set(path, lease);
+    return lease;
+  }
+
+  #assertOpen(): void {
+    if (this.#closing) throw new AgentClosedError('The Vault client is closed');
+  }
+}
+
+/** See {@link AgentVault}. */
+export function createAgentVault(options: AgentVaultOptions): AgentVault {
+  return new AgentVault(options);
+}

@@ -1,0 +1,182 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import {
+  createAgentVault,
+  kubernetesLogin,
+  SecretDeniedError,
+  SecretNotFoundError,
+  SecretUnavailableError,
+  SecretValue,
+  tokenFileLogin,
+} from '../../../agent/index.ts';
+import { type OpenBao, startOpenBao } from '../../../local/openbao/server.ts';
+import { freePort } from '../../../local/ports.ts';
+import { type Postgres, startPostgres } from '../../../local/postgres/server.ts';
+import { until } from '../../../local/until.ts';
+import { type Cluster, startCluster } from './token-review.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'keyturn-test-'));
+const tokenPath = join(folder, 'service-account-token');
+let bao: OpenBao;
+let postgres: Postgres;
+let cluster: Cluster;
+
+beforeAll(async () => {
+  [bao, postgres, cluster] = await Promise.all([
+    startOpenBao({ port: await freePort(), logFile: join(folder, 'bao.log') }),
+    startPostgres({ port: await freePort(), logFile: join(folder, 'postgres.log') }),
+    startCluster(await freePort()),
+  ]);
+  await bao.request('POST', 'sys/policies/acl/billing', {
+    policy: `path "secret/data/agents/billing-7/*" { capabilities = ["read"] }
+path "database/creds/billing" { capabilities = ["read"] }
+path "sys/leases/renew" { capabilities = ["update"] }
+path "sys/leases/revoke" { capabilities = ["update"] }`,
+  });
+  await bao.request('POST', 'sys/auth/kubernetes', { type: 'kubernetes' });
+  await bao.request('POST', 'auth/kubernetes/config', {
+    kubernetes_host: cluster.url,
+    kubernetes_ca_cert: 'not used over http',
+    disable_local_ca_jwt: true,
+  });
+  await bao.request('POST', 'auth/kubernetes/role/billing', {
+    bound_service_account_names: ['billing'],
+    bound_service_account_namespaces: ['agents'],
+    alias_name_source: 'serviceaccount_name',
+    audience: 'vault',
+    token_policies: ['billing'],
+    token_ttl: '2s',
+    token_max_ttl: '10m',
+  });
+  await bao.request('POST', 'sys/mounts/database', { type: 'database' });
+  await bao.request('POST', 'database/config/orders', {
+    plugin_name: 'postgresql-database-plugin',
+    allowed_roles: ['billing'],
+    connection_url: `postgresql://{{username}}:{{password}}@127.0.0.1:${postgres.port}/postgres?sslmode=disable`,
+    username: 'admin',
+    password: postgres.password,
+  });
+  await bao.request('POST', 'database/roles/billing', {
+    db_name: 'orders',
+    creation_statements: [
+      `CREATE ROLE "{{name}}" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'`,
+    ],
+    default_ttl: '2s',
+    max_ttl: '5s',
+  });
+});
+afterAll(async () => {
+  await Promise.allSettled([bao, postgres, cluster].map((part) => part?.[Symbol.asyncDispose]()));
+});
+
+const asPod = (namespace = 'agents', name = 'billing', options = {}) =>
+  writeFileSync(tokenPath, cluster.serviceAccountToken(namespace, name, options));
+const vaultOf = (more = {}) =>
+  createAgentVault({ address: bao.url, login: kubernetesLogin({ role: 'billing', tokenPath }), ...more });
+const put = (path: string, data: object) => bao.request('POST', `secret/data/${path}`, { data });
+
+async function worksInPostgres({ username, password }: { username: string; password: SecretValue }) {
+  const client = new pg.Client({
+    host: '127.0.0.1',
+    port: postgres.port,
+    database: 'postgres',
+    user: username,
+    password: password.reveal(),
+  });
+  try {
+    await client.connect();
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await client.end();
+  }
+}
+
+test('a pod logs in by its service account, and reads what its policy allows', async () => {
+  asPod();
+  await put('agents/billing-7/llm', { apiKey: 'canary-3f9d' });
+  await using vault = vaultOf();
+  const version = await vault.get('agents/billing-7/llm');
+  expect(version).toMatchObject({ versionId: '1', stages: ['AWSCURRENT'] });
+  expect(version.fields.apiKey instanceof SecretValue && version.fields.apiKey.reveal()).toBe('canary-3f9d');
+  await expect(vault.get('agents/research-1/llm')).rejects.toThrow(SecretDeniedError);
+  await expect(vault.get('agents/billing-7/nothing')).rejects.toThrow(SecretNotFoundError);
+});
+
+test.each([
+  ['another service account', () => asPod('agents', 'research')],
+  ['another namespace', () => asPod('default', 'billing')],
+  ['a token that another cluster signed', () => asPod('agents', 'billing', { signedByUs: false })],
+  ['no token', () => writeFileSync(tokenPath, '')],
+])('%s is refused, by an error that shows no token', async (_, given) => {
+  given();
+  await using vault = vaultOf();
+  const failure = await vault.get('agents/billing-7/llm').then(String, (error: unknown) => error);
+  expect(failure).toBeInstanceOf(SecretDeniedError);
+  expect(String(failure)).not.toMatch(/ey[A-Z]/);
+});
+
+test('the service account token that the kubelet has rotated is the one that the next login sends', async () => {
+  asPod();
+  await put('agents/billing-7/rotating', { n: 1 });
+  await using vault = vaultOf({ ttlMs: 0 });
+  const read = () => vault.get('agents/billing-7/rotating');
+  await read();
+  asPod('agents', 'research');
+  await bao.request('POST', 'sys/leases/revoke-prefix/auth/kubernetes/login');
+  await expect(read()).rejects.toThrow(SecretDeniedError);
+  asPod();
+  await until('the next login succeeds', () => read().catch(() => undefined));
+});
+
+test('a mirror is of the version in Secrets Manager that it is stamped with', async () => {
+  asPod();
+  await put('agents/billing-7/mirror', { password: 'one' });
+  const stamped = { keyturn_version_id: 'v-from-aws', keyturn_kv_version: '1' };
+  await bao.request('POST', 'secret/metadata/agents/billing-7/mirror', { custom_metadata: stamped });
+  await using vault = vaultOf({ ttlMs: 0 });
+  expect((await vault.get('agents/billing-7/mirror')).versionId).toBe('v-from-aws');
+  await put('agents/billing-7/mirror', { password: 'by hand' });
+  await using later = vaultOf();
+  expect((await later.get('agents/billing-7/mirror')).versionId).toBe('2');
+});
+
+test('a login of the database is this instance’s own, outlives its lease by others, and ends with the client', async () => {
+  asPod();
+  const vault = vaultOf();
+  const other = vaultOf();
+  const replaced: string[] = [];
+  vault.onDatabaseCredentials('billing', ({ username }) => replaced.push(username));
+  const first = await vault.databaseCredentials('billing');
+  expect(first).toMatchObject({ ttlSeconds: 2, leaseId: expect.stringContaining('database/creds/billing/') });
+  expect((await other.databaseCredentials('billing')).username).not.toBe(first.username);
+  expect(await worksInPostgres(first)).toBe(true);
+  // Renewed for as long as its max TTL of 5 s lets it, and then another.
+  const second = await until('another login', async () => {
+    const now = await vault.databaseCredentials('billing');
+    expect(await worksInPostgres(now)).toBe(true);
+    return now.username !== first.username && now;
+  });
+  expect(replaced).toEqual([first.username, second.username]);
+  await vault.close();
+  await other.close();
+  expect(await postgres.query(`SELECT rolname FROM pg_roles WHERE rolname LIKE 'v-kubernet%'`)).toEqual([]);
+});
+
+test('sealed: what is held is served up to its bound, and then it is unavailable', async () => {
+  await put('agents/billing-7/sealed', { n: 1 });
+  const file = join(folder, 'token');
+  writeFileSync(file, bao.rootToken);
+  let now = 0;
+  await using vault = createAgentVault({ address: bao.url, login: tokenFileLogin(file), now: () => now });
+  await vault.get('agents/billing-7/sealed');
+  await bao.seal();
+  now += 600_000;
+  expect((await vault.get('agents/billing-7/sealed')).versionId).toBe('1');
+  now += 3_600_000;
+  await expect(vault.get('agents/billing-7/sealed')).rejects.toThrow(SecretUnavailableError);
+});

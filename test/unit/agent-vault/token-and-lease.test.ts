@@ -1,0 +1,178 @@
+import { beforeEach, expect, test } from 'vitest';
+import { SecretDeniedError, SourceUnreachableError } from '../../../agent/errors.ts';
+import type { VaultApi } from '../../../agent/vault/api.ts';
+import { type DatabaseCredential, DatabaseLease } from '../../../agent/vault/database-lease.ts';
+import { TokenKeeper } from '../../../agent/vault/token.ts';
+import { SecretValue } from '../../../shared/credential/secret-value.ts';
+import { VirtualTime } from './virtual-time.ts';
+
+const ttl = 60;
+let time: VirtualTime;
+let vault: FakeVault;
+let tokens: TokenKeeper;
+
+/** Tokens and leases that end in virtual time: each may be renewed until its max TTL, and a lease ends with its token. */
+class FakeVault {
+  readonly said: string[] = [];
+  maxTtl = 150;
+  away = false;
+  #logins = 0;
+  readonly #tokens = new Map<string, { until: number; max: number }>();
+  readonly #leases = new Map<string, { until: number; max: number; token: string }>();
+
+  readonly api: VaultApi = async (method, path, { token, body } = {}) => {
+    if (this.away) throw new SourceUnreachableError('away');
+    const now = time.now() / 1_000;
+    const said = `${method} ${path}`;
+    if (path === 'auth/kubernetes/login') {
+      this.#logins += 1;
+      const name = `token-${this.#logins}`;
+      this.#tokens.set(name, { until: now + ttl, max: now + this.maxTtl });
+      this.said.push(`login ${name}`);
+      return { auth: { client_token: name, lease_duration: ttl, renewable: true } };
+    }
+    const name = token?.reveal() ?? '';
+    const known = this.#tokens.get(name);
+    if (!known || known.until <= now) throw new SecretDeniedError('permission denied');
+    this.said.push(`${said} by ${name}`);
+    if (path === 'auth/token/renew-self') {
+      known.until = Math.min(now + ttl, known.max);
+      return { auth: { lease_duration: known.until - now, renewable: true } };
+    }
+    if (path === 'auth/token/revoke-self') {
+      this.#tokens.delete(name);
+      return undefined;
+    }
+    if (path === 'database/creds/billing') {
+      const lease_id = `lease-${this.#leases.size + 1}`;
+      this.#leases.set(lease_id, { until: now + ttl, max: now + this.maxTtl, token: name });
+      return { lease_id, lease_duration: ttl, renewable: true, data: { username: lease_id, password: 'p' } };
+    }
+    const { lease_id = '' }: { lease_id?: string } = { ...body };
+    const lease = this.#leases.get(lease_id);
+    if (path === 'sys/leases/revoke') {
+      this.#leases.delete(lease_id);
+      return undefined;
+    }
+    if (path === 'sys/leases/renew') {
+      if (!lease || !this.works(lease_id)) throw new SecretDeniedError('lease not found');
+      lease.until = Math.min(now + ttl, lease.max);
+      return { lease_duration: lease.until - now };
+    }
+    return { data: { ttl: known.until - now, renewable: true } };
+  };
+
+  /** Whether the database takes the login of a lease: it and its token are alive. */
+  works(leaseId: string): boolean {
+    const now = time.now() / 1_000;
+    const lease = this.#leases.get(leaseId);
+    return lease !== undefined && lease.until > now && (this.#tokens.get(lease.token)?.until ?? 0) > now;
+  }
+
+  /** As an operator would. */
+  revoke(name: string): void {
+    this.#tokens.delete(name);
+  }
+}
+
+beforeEach(() => {
+  time = new VirtualTime();
+  vault = new FakeVault();
+  const login = async () => ({ path: 'auth/kubernetes/login', body: { role: 'billing', jwt: 'jwt' } });
+  tokens = new TokenKeeper(vault.api, login, time);
+});
+
+test('a token is renewed at two thirds of its TTL, and nobody notices', async () => {
+  await tokens.current();
+  await time.advance(39_000);
+  expect(vault.said).toEqual(['login token-1']);
+  await time.advance(2_000);
+  expect(vault.said).toEqual(['login token-1', 'POST auth/token/renew-self by token-1']);
+});
+
+test('before its max TTL another login overlaps, and only then the old token is revoked', async () => {
+  const first = await tokens.current();
+  await time.advance(145_000);
+  const second = await tokens.current();
+  expect(second.value).not.toBe(first.value);
+  const [login, revoked] = [
+    vault.said.indexOf('login token-2'),
+    vault.said.indexOf('POST auth/token/revoke-self by token-1'),
+  ];
+  expect(login).toBeGreaterThan(0);
+  expect(revoked).toBeGreaterThan(login);
+});
+
+test('logins at the same time are one', async () => {
+  await Promise.all([tokens.current(), tokens.current(), tokens.request('GET', 'secret/data/x')]);
+  expect(vault.said.filter((said) => said.startsWith('login'))).toHaveLength(1);
+});
+
+test('a token that was revoked meanwhile costs one more login, not a failure', async () => {
+  await tokens.current();
+  vault.revoke('token-1');
+  await expect(tokens.request('GET', 'secret/data/x')).resolves.toMatchObject({ data: {} });
+  expect(vault.said).toContain('login token-2');
+});
+
+test('a refusal that is about rights stands, and costs no login', async () => {
+  const refusing = new TokenKeeper(
+    async (method, path, more) => {
+      if (path === 'secret/data/others') throw new SecretDeniedError('rights');
+      return vault.api(method, path, more);
+    },
+    async () => ({ path: 'auth/kubernetes/login', body: {} }),
+    time,
+  );
+  await expect(refusing.request('GET', 'secret/data/others')).rejects.toThrow(SecretDeniedError);
+  expect(vault.said.filter((said) => said.startsWith('login'))).toHaveLength(1);
+  await refusing[Symbol.asyncDispose]();
+});
+
+test("another's token is neither revoked nor given up", async () => {
+  await vault.api('POST', 'auth/kubernetes/login');
+  const theirs = new TokenKeeper(vault.api, async () => ({ token: SecretValue.of('token-1') }), time);
+  await theirs.current();
+  await theirs[Symbol.asyncDispose]();
+  expect(vault.said.join()).not.toContain('revoke');
+});
+
+test('at every moment of ten minutes the login works, through renewals, replacements and new tokens', async () => {
+  await using lease = new DatabaseLease(tokens, 'database/creds/billing', time);
+  const used = new Set<string>();
+  const told: string[] = [];
+  lease.onChange(({ username }: DatabaseCredential) => told.push(username));
+  for (let second = 0; second < 600; second += 1) {
+    const { leaseId } = await lease.current();
+    expect(vault.works(leaseId), `${leaseId} at ${second} s`).toBe(true);
+    used.add(leaseId);
+    await time.advance(1_000);
+  }
+  expect(used.size).toBeGreaterThan(2);
+  expect(told).toEqual([...used]);
+});
+
+test('while Vault is away a login is used to its end and no longer, and then anew at once', async () => {
+  await using lease = new DatabaseLease(tokens, 'database/creds/billing', time);
+  const { leaseId } = await lease.current();
+  vault.away = true;
+  await time.advance(50_000);
+  expect((await lease.current()).leaseId).toBe(leaseId);
+  await time.advance(11_000);
+  await expect(lease.current()).rejects.toThrow(SourceUnreachableError);
+  vault.away = false;
+  expect(vault.works((await lease.current()).leaseId)).toBe(true);
+});
+
+test('disposing revokes what was made, logins first, and forgets it', async () => {
+  const lease = new DatabaseLease(tokens, 'database/creds/billing', time);
+  const { leaseId, password } = await lease.current();
+  await lease[Symbol.asyncDispose]();
+  await tokens[Symbol.asyncDispose]();
+  expect(vault.said.slice(-2)).toEqual([
+    'PUT sys/leases/revoke by token-1',
+    'POST auth/token/revoke-self by token-1',
+  ]);
+  expect(vault.works(leaseId)).toBe(false);
+  expect(() => password.reveal()).toThrow('disposed');
+});
