@@ -1,0 +1,183 @@
+import {
+  CreateSecretCommand,
+  DeleteSecretCommand,
+  DescribeSecretCommand,
+  type DescribeSecretCommandOutput,
+  InvalidRequestException,
+  ResourceExistsException,
+  ResourceNotFoundException,
+  RotateSecretCommand,
+  SecretsManagerClient,
+  TagResourceCommand,
+} from '@aws-sdk/client-secrets-manager';
+
+/** The agent's id can't be part of a secret's name, of a queue's and of a role's. Nothing was changed. */
+export class InvalidAgentIdError extends Error {
+  override readonly name = 'InvalidAgentIdError';
+}
+
+/** A secret of that name is somebody else's, or is being deleted. Nothing was changed. */
+export class AgentSecretTakenError extends Error {
+  override readonly name = 'AgentSecretTakenError';
+}
+
+export interface AgentSecretOptions {
+  /** Default: 30. */
+  readonly rotationDays?: number;
+  /** The deployment's output `RotateSecretFunctionArn`. Without it the secret isn't rotated. */
+  readonly rotationFunctionArn?: string;
+  /** The deployment's output `SecretsKeyArn`. Default: the account's own key of Secrets Manager. */
+  readonly kmsKeyId?: string;
+  /** The secret is named `agents/{agentId}/{name}`. Default: `credentials`. */
+  readonly name?: string;
+  /** More tags, such as `keyturn:grace` and `keyturn:mirror`. */
+  readonly tags?: Readonly<Record<string, string>>;
+  readonly client?: SecretsManagerClient;
+}
+
+export interface AgentSecret {
+  readonly arn: string;
+  /** What was done; empty where everything was so already. */
+  readonly changes: readonly ('created' | 'tagged' | 'rotation turned on')[];
+}
+
+const MANAGED = { managed_by: 'agent-platform' };
+/** Plain ASCII, so that no two ids look alike, none is a wildcard and none climbs out of its path. */
+const AGENT_ID = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+const SECRET_NAME = /^[A-Za-z0-9_-]{1,64}$/;
+
+/**
+ * Makes an agent's secret, with its tags and its rotation. Repeated, or after a crash anywhere, it does what is still to be
+ * done; a value that is there stays, for it may have been rotated since.
+ *
+ * @param secrets the JSON object to begin with: a credential in AWS's documented shape, or several under names.
+ * @throws InvalidAgentIdError, AgentSecretTakenError, and what Secrets Manager throws.
+ * @example
+ * await createAgentSecret('billing-7', { engine: 'postgres', host, username, password, masterarn }, { rotationDays: 30, rotationFunctionArn });
+ */
+export async function createAgentSecret(
+  agentId: string,
+  secrets: Readonly<Record<string, unknown>>,
+  options: AgentSecretOptions = {},
+): Promise<AgentSecret> {
+  const { client = new SecretsManagerClient(), kmsKeyId, tags = {} } = options;
+  const name = secretNameOf(agentId, options.name);
+  const wanted = { ...tags, agent_id: agentId, ...MANAGED };
+  const created = await client
+    .send(
+      new CreateSecretCommand({
+        Name: name,
+        SecretString: JSON.stringify(secrets),
+        Tags: Object.entries(wanted).map(([Key, Value]) => ({ Key, Value })),
+        ...(kmsKeyId !== undefined && { KmsKeyId: kmsKeyId }),
+      }),
+    )
+    .catch((error: unknown) => {
+      // The second: it exists and is being deleted, which is seen below.
+      if (error instanceof ResourceExistsException || error instanceof InvalidRequestException)
+        return undefined;
+      throw error;
+    });
+  const secret = await client.send(new DescribeSecretCommand({ SecretId: name }));
+  assertOurs(secret, agentId);
+  const arn = secret.ARN ?? name;
+  return {
+    arn,
+    changes: [
+      ...(created ? (['created'] as const) : []),
+      ...((await tagged(client, arn, secret, wanted)) ? (['tagged'] as const) : []),
+      ...((await rotated(client, arn, secret, options)) ? (['rotation turned on'] as const) : []),
+    ],
+  };
+}
+
+/**
+ * Deletes an agent's secret: nobody can read it from here on, and for `recoveryDays` (7 to 30; default: 30) it can be restored.
+ * Its logins in the target stay as they are. Gives whether there was one to delete.
+ *
+ * @throws InvalidAgentIdError, AgentSecretTakenError, and what Secrets Manager throws.
+ */
+export async function deleteAgentSecret(
+  agentId: string,
+  {
+    client = new SecretsManagerClient(),
+    name,
+    recoveryDays = 30,
+  }: Pick<AgentSecretOptions, 'client' | 'name'> & {
+    readonly recoveryDays?: number;
+  } = {},
+): Promise<boolean> {
+  const secretId = secretNameOf(agentId, name);
+  try {
+    const secret = await client.send(new DescribeSecretCommand({ SecretId: secretId }));
+    if (secret.DeletedDate) return false;
+    assertOurs(secret, agentId);
+    await client.send(new DeleteSecretCommand({ SecretId: secretId, RecoveryWindowInDays: recoveryDays }));
+    return true;
+  } catch (error) {
+    if (error instanceof ResourceNotFoundException) return false;
+    throw error;
+  }
+}
+
+function secretNameOf(agentId: string, name = 'credentials'): string {
+  if (!AGENT_ID.test(agentId)) {
+    throw new InvalidAgentIdError(
+      'An agent id has 1 to 63 of a-z, 0-9 and -, and begins and ends with none of the latter',
+    );
+  }
+  if (!SECRET_NAME.test(name)) throw new InvalidAgentIdError('A name has 1 to 64 of A-Z, a-z, 0-9, _ and -');
+  return `agents/${agentId}/${name}`;
+}
+
+function tagsOf({
+  Tags = [],
+}: DescribeSecretCommandOutput): ReadonlyMap<string | undefined, string | undefined> {
+  return new Map(Tags.map(({ Key, Value }) => [Key, Value]));
+}
+
+function assertOurs(secret: DescribeSecretCommandOutput, agentId: string): void {
+  const tags = tagsOf(secret);
+  const isOurs = tags.get('agent_id') === agentId && tags.get('managed_by') === MANAGED.managed_by;
+  if (!isOurs) throw new AgentSecretTakenError(`${secret.Name} exists, and its tags name another owner`);
+  if (secret.DeletedDate)
+    throw new AgentSecretTakenError(`${secret.Name} is being deleted: restore it, or wait`);
+}
+
+async function tagged(
+  client: SecretsManagerClient,
+  arn: string,
+  secret: DescribeSecretCommandOutput,
+  wanted: Readonly<Record<string, string>>,
+): Promise<boolean> {
+  const has = tagsOf(secret);
+  const missing = Object.entries(wanted).filter(([key, value]) => has.get(key) !== value);
+  if (missing.length === 0) return false;
+  const Tags = missing.map(([Key, Value]) => ({ Key, Value }));
+  await client.send(new TagResourceCommand({ SecretId: arn, Tags }));
+  return true;
+}
+
+/** The first rotation comes by the schedule: to turn it on is not to rotate. */
+async function rotated(
+  client: SecretsManagerClient,
+  arn: string,
+  secret: DescribeSecretCommandOutput,
+  { rotationFunctionArn, rotationDays = 30 }: AgentSecretOptions,
+): Promise<boolean> {
+  if (rotationFunctionArn === undefined) return false;
+  const isOn =
+    secret.RotationEnabled === true &&
+    secret.RotationLambdaARN === rotationFunctionArn &&
+    secret.RotationRules?.AutomaticallyAfterDays === rotationDays;
+  if (isOn) return false;
+  await client.send(
+    new RotateSecretCommand({
+      SecretId: arn,
+      RotationLambdaARN: rotationFunctionArn,
+      RotationRules: { AutomaticallyAfterDays: rotationDays },
+      RotateImmediately: false,
+    }),
+  );
+  return true;
+}

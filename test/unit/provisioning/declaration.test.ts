@@ -1,0 +1,100 @@
+import { describe, expect, it } from 'vitest';
+import { readDeclaration } from '../../../shared/provisioning/declaration.ts';
+import { refuseSharing } from '../../../shared/provisioning/fleet.ts';
+
+describe('a declaration', () => {
+  it('needs an id alone, and rotates every 30 days with an hour of grace', () => {
+    expect(readDeclaration({ agentId: 'billing' })).toMatchObject({
+      secret: 'credentials',
+      rotationDays: 30,
+      grace: '1h',
+      mirror: true,
+    });
+  });
+
+  it.each([
+    '*',
+    'a*',
+    '..',
+    'a/../b',
+    'a+',
+    '+',
+    'bіlling',
+    'Billing',
+    'billing\n',
+    '-a',
+    '',
+    'admin',
+    'a'.repeat(62),
+  ])('refuses the agent id %j', (agentId) => {
+    expect(() => readDeclaration({ agentId })).toThrow(/^agentId: /);
+  });
+
+  it.each([
+    '*',
+    'team/*',
+    'team/+',
+    '../admin',
+    'team/../admin',
+    'agents/admin/x',
+    'infrastructure',
+    'team//x',
+    '/x',
+  ])('refuses the Vault path %j', (path) => {
+    expect(() => readDeclaration({ agentId: 'billing', vault: { kvPaths: [path] } })).toThrow(
+      /^vault\.kvPaths\.0: /,
+    );
+  });
+
+  it('refuses an unknown field by its name, and tells all that is wrong at once', () => {
+    expect(() => readDeclaration({ agentId: 'billing', rotationDay: 3, grace: 'soon' })).toThrow(
+      /grace: expected a whole number.*rotationDay/,
+    );
+  });
+});
+
+describe('a fleet', () => {
+  const agent = (agentId: string, more = {}) => readDeclaration({ agentId, ...more });
+
+  it('of agents that share nothing is accepted', () => {
+    expect(() =>
+      refuseSharing([agent('billing', { vault: { kvPaths: ['team/billing'] } }), agent('search')]),
+    ).not.toThrow();
+  });
+
+  it.each([
+    ['a database role', { vault: { databaseRoles: ['orders'] } }, 'Vault database role orders'],
+    ['a Vault path', { vault: { kvPaths: ['team/x'] } }, 'Vault path team/x'],
+    [
+      'a service account',
+      { kubernetes: { serviceAccount: 'runner', namespace: 'prod', audience: 'vault' } },
+      'Kubernetes service account prod/runner',
+    ],
+  ])('is refused where two agents share %s', (_, more, shared) => {
+    expect(() => refuseSharing([agent('billing', more), agent('search', more)])).toThrow(
+      `billing and search share ${shared}`,
+    );
+  });
+
+  it('is refused where an id is declared twice', () => {
+    expect(() => refuseSharing([agent('billing'), agent('billing')])).toThrow('share agent id billing');
+  });
+
+  it.each(['agents/search', 'agents/search/credentials'])(
+    'is refused where one agent reads %s of another',
+    (path) => {
+      expect(() =>
+        refuseSharing([agent('billing', { vault: { kvPaths: [path] } }), agent('search')]),
+      ).toThrow(`billing reads Vault path ${path} of search`);
+    },
+  );
+
+  it('is refused where a path is inside the path of another, or holds all agents', () => {
+    const outer = agent('billing', { vault: { kvPaths: ['team'] } });
+    const inner = agent('search', { vault: { kvPaths: ['team/search'] } });
+    expect(() => refuseSharing([outer, inner])).toThrow('search reads Vault path team/search of billing');
+    expect(() => refuseSharing([agent('billing', { vault: { kvPaths: ['agents'] } })])).toThrow(
+      'more than its own',
+    );
+  });
+});
