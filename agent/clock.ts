@@ -11,7 +11,8 @@ export function steadyClock(monotonic: Clock = () => performance.now(), wall: Cl
   let lastWall = wall();
   let elapsed = 0;
   return () => {
-    const [nowMonotonic, nowWall] = [monotonic(), wall()];
+    const nowMonotonic = monotonic();
+    const nowWall = wall();
     elapsed += Math.max(0, nowMonotonic - lastMonotonic, nowWall - lastWall);
     lastMonotonic = nowMonotonic;
     lastWall = nowWall;

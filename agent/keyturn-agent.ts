@@ -101,7 +101,7 @@ export class KeyturnAgent implements AsyncDisposable {
    * The version of a secret that is in force. Ask each time it is needed instead of keeping it: what is cached costs next to
    * nothing. Fails with SecretUnavailable-, SecretNotFound-, SecretDenied- or SecretMalformedError.
    */
-  async credential(secretId: string): Promise<SecretVersion> {
+  credential(secretId: string): Promise<SecretVersion> {
     return this.#cache.get(secretId);
   }
 

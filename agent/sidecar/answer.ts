@@ -7,13 +7,26 @@ import {
 import type { SecretVersion } from '../secret-version.ts';
 import { RefusedRequestError } from './route.ts';
 
-const bodies = new WeakMap<SecretVersion, Buffer>();
+/** What goes over the wire: text, since Node sends a head and a text as one piece. */
+export interface Answer {
+  readonly headers: string[];
+  readonly body: string;
+}
 
-/** A version as GetSecretValue's answer has it, in bytes. Made once a version: most of what a sidecar answers is a repeat. */
-export function bodyOf(secretId: string, version: SecretVersion): Buffer {
-  const known = bodies.get(version);
+/** `headers`: names and values in turn, as `writeHead` takes them with the least work. */
+export function answerOf(type: string, body: string): Answer {
+  const length = String(Buffer.byteLength(body));
+  return { headers: ['content-type', type, 'content-length', length, 'cache-control', 'no-store'], body };
+}
+
+const answers = new WeakMap<SecretVersion, Answer>();
+
+/** A version as GetSecretValue's answer has it. Made once a version: most of what a sidecar answers is a repeat. */
+export function secretAnswer(secretId: string, version: SecretVersion): Answer {
+  const known = answers.get(version);
   if (known) return known;
-  const body = Buffer.from(
+  const answer = answerOf(
+    'application/json',
     JSON.stringify({
       ARN: version.arn ?? secretId,
       Name: version.name ?? secretId,
@@ -23,8 +36,8 @@ export function bodyOf(secretId: string, version: SecretVersion): Buffer {
       CreatedDate: version.createdAt / 1_000,
     }),
   );
-  bodies.set(version, body);
-  return body;
+  answers.set(version, answer);
+  return answer;
 }
 
 /** Status and body of a failure, as AWS's agent passes Secrets Manager's errors on: `__type` and `message`. */

@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import type { SecretValue } from '../../shared/credential/secret-value.ts';
 import type { CacheStats, SecretHealth } from '../cache-report.ts';
 import type { SecretVersion } from '../secret-version.ts';
-import { bodyOf, failureOf } from './answer.ts';
+import { type Answer, answerOf, failureOf, secretAnswer } from './answer.ts';
 import { prometheus } from './metrics.ts';
 import { RefusedRequestError, type Route, routeOf } from './route.ts';
 import { tokenCheck } from './token.ts';
@@ -161,7 +161,7 @@ class RequestHandler {
           ...(versionId !== undefined && { versionId }),
           ...(versionStage !== undefined && { versionStage }),
         });
-    this.#send(response, 200, JSON_TYPE, bodyOf(secretId, version));
+    this.#write(response, 200, secretAnswer(secretId, version));
   }
 
   #tell(kind: 'ping' | 'health' | 'metrics', response: ServerResponse): void {
@@ -212,13 +212,13 @@ class RequestHandler {
     response.once('close', () => watch[Symbol.dispose]());
   }
 
-  #send(response: ServerResponse, status: number, type: string, body: string | Buffer): void {
+  #send(response: ServerResponse, status: number, type: string, body: string): void {
+    this.#write(response, status, answerOf(type, body));
+  }
+
+  #write(response: ServerResponse, status: number, { headers, body }: Answer): void {
     this.#count(status);
-    response.writeHead(status, {
-      'content-type': type,
-      'content-length': Buffer.byteLength(body),
-      'cache-control': 'no-store',
-    });
+    response.writeHead(status, headers);
     response.end(body);
   }
 
