@@ -1,6 +1,12 @@
 import { once } from 'node:events';
 import { Command, InvalidArgumentError } from 'commander';
-import { createKeyturnAgent } from '../agent/index.ts';
+import {
+  type AgentVault,
+  createAgentVault,
+  createKeyturnAgent,
+  kubernetesLogin,
+  tokenFileLogin,
+} from '../agent/index.ts';
 import { startSidecar } from '../agent/sidecar/server.ts';
 import { sidecarToken, TOKEN_VARIABLES } from '../agent/sidecar/token.ts';
 
@@ -18,6 +24,9 @@ interface AgentFlags {
   readonly eventBus?: string;
   readonly instanceId?: string;
   readonly region?: string;
+  readonly vaultAddress?: string;
+  readonly vaultRole?: string;
+  readonly vaultTokenFile?: string;
 }
 
 /** `keyturn agent`: the sidecar, until it is told to end by SIGTERM or SIGINT. */
@@ -38,6 +47,9 @@ export function agentCommand(): Command {
     .option('--ttl-seconds <seconds>', 'how long a secret is served before it is read again', whole, 300)
     .option('--stale-seconds <seconds>', 'the most, while Secrets Manager is out of reach', whole, 3_600)
     .option('--max-secrets <number>', 'secrets held at a time', whole, 1_000)
+    .option('--vault-address <url>', 'read Vault or OpenBao too, at /vault/get?path=')
+    .option('--vault-role <role>', "log in to it by the pod's service account, with this role")
+    .option('--vault-token-file <path>', 'or by a token that another process keeps there')
     .option('--region <region>', "default: as the AWS SDK's")
     .addHelpText(
       'after',
@@ -65,9 +77,31 @@ async function serve(flags: AgentFlags): Promise<void> {
     ...(region !== undefined && { aws: { region } }),
   });
   const { beyondLoopback, maxConnections } = flags;
-  await using sidecar = await startSidecar({ agent, token, port, host, beyondLoopback, maxConnections });
+  await using vault = vaultOf(flags);
+  await using sidecar = await startSidecar({
+    agent,
+    token,
+    port,
+    host,
+    beyondLoopback,
+    maxConnections,
+    ...(vault && { vault }),
+  });
   console.log(`keyturn: serving the secrets of ${agentId} on ${sidecar.url}`);
   await Promise.race(['SIGINT', 'SIGTERM'].map((signal) => once(process, signal)));
+}
+
+function vaultOf(flags: AgentFlags): AgentVault | undefined {
+  const { vaultAddress, vaultRole, vaultTokenFile, ttlSeconds, staleSeconds } = flags;
+  if (vaultAddress === undefined) return undefined;
+  const times = { ttlMs: ttlSeconds * 1_000, staleMs: staleSeconds * 1_000 };
+  if (vaultTokenFile !== undefined) {
+    return createAgentVault({ address: vaultAddress, login: tokenFileLogin(vaultTokenFile), ...times });
+  }
+  if (vaultRole !== undefined) {
+    return createAgentVault({ address: vaultAddress, login: kubernetesLogin({ role: vaultRole }), ...times });
+  }
+  throw new InvalidArgumentError('--vault-address needs --vault-role or --vault-token-file');
 }
 
 function whole(text: string): number {

@@ -2,6 +2,7 @@
 export type Route =
   | { readonly kind: 'ping' | 'health' | 'metrics' }
   | { readonly kind: 'watch'; readonly secretId: string }
+  | { readonly kind: 'vault'; readonly path: string; readonly mount?: string }
   | {
       readonly kind: 'get';
       readonly secretId: string;
@@ -41,6 +42,8 @@ export function routeOf(url: string): Route {
       return { kind: 'metrics' };
     case '/secretsmanager/watch':
       return { kind: 'watch', secretId: secretIdOf(searchParams.get('secretId')) };
+    case '/vault/get':
+      return vaultOf(searchParams);
     case '/secretsmanager/get':
       return getOf(searchParams.get('secretId'), searchParams);
   }
@@ -58,6 +61,15 @@ function getOf(id: string | null, query: URLSearchParams): Route {
     ...(versionStage && { versionStage }),
     refreshNow: flagOf(query.get('refreshNow')),
   };
+}
+
+function vaultOf(query: URLSearchParams): Route {
+  const [path, mount] = [query.get('path'), query.get('mount')];
+  if (!path) throw new RefusedRequestError(400, 'path is missing');
+  const plain = [path, mount ?? 'secret'].every((text) => /^[\w.@=-]+(\/[\w.@=-]+)*$/.test(text));
+  if (!plain || /(^|\/)\.+(\/|$)/.test(`${mount}/${path}`))
+    throw new RefusedRequestError(400, 'path: expected plain names');
+  return { kind: 'vault', path, ...(mount && { mount }) };
 }
 
 function secretIdOf(id: string | null): string {

@@ -22,8 +22,15 @@ export interface SidecarAgent {
   health(): { readonly connected: boolean; readonly secrets: readonly SecretHealth[] };
 }
 
+/** What a sidecar needs to read Vault: an `AgentVault` has it. */
+export interface SidecarVault {
+  get(path: string, options: { readonly mount?: string }): Promise<SecretVersion>;
+}
+
 export interface SidecarOptions {
   readonly agent: SidecarAgent;
+  /** Without it `/vault/get` is not found. */
+  readonly vault?: SidecarVault;
   /** What callers send in `X-Aws-Parameters-Secrets-Token` or `X-Vault-Token`. */
   readonly token: SecretValue;
   /** Default: 127.0.0.1. Another address than the loopback's needs `beyondLoopback` as well. */
@@ -91,6 +98,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
 
 class RequestHandler {
   readonly #agent: SidecarAgent;
+  readonly #vault: SidecarVault | undefined;
   readonly #isToken: (given: string | undefined) => boolean;
   readonly #maxConnections: number;
   readonly #anyHost: boolean;
@@ -99,8 +107,9 @@ class RequestHandler {
   readonly #watches = new Set<Disposable>();
   #connections = 0;
 
-  constructor({ agent, token, host, maxConnections = 800 }: SidecarOptions) {
+  constructor({ agent, vault, token, host, maxConnections = 800 }: SidecarOptions) {
     this.#agent = agent;
+    this.#vault = vault;
     this.#isToken = tokenCheck(token);
     this.#maxConnections = maxConnections;
     this.#anyHost = host !== undefined && !LOOPBACK.has(host);
@@ -117,6 +126,7 @@ class RequestHandler {
     try {
       const route = this.#route(request);
       if (route.kind === 'get') await this.#get(route, response);
+      else if (route.kind === 'vault') await this.#getFromVault(route, response);
       else if (route.kind === 'watch') await this.#watch(route.secretId, response);
       else this.#tell(route.kind, response);
     } catch (error) {
@@ -162,6 +172,15 @@ class RequestHandler {
           ...(versionStage !== undefined && { versionStage }),
         });
     this.#write(response, 200, secretAnswer(secretId, version));
+  }
+
+  async #getFromVault(
+    { path, mount }: Route & { readonly kind: 'vault' },
+    response: ServerResponse,
+  ): Promise<void> {
+    if (!this.#vault) throw new RefusedRequestError(404, 'This sidecar reads no Vault');
+    const version = await this.#vault.get(path, mount === undefined ? {} : { mount });
+    this.#write(response, 200, secretAnswer(path, version));
   }
 
   #tell(kind: 'ping' | 'health' | 'metrics', response: ServerResponse): void {

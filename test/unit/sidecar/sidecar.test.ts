@@ -192,6 +192,30 @@ test('a watch tells the version in force, then each new one, and never a value',
   await settled();
 });
 
+test('Vault is read under the same token, by plain paths only, and only where there is one', async () => {
+  expect(await get('/vault/get?path=agents/billing-7/llm')).toMatchObject({ status: 404 });
+  const asked: unknown[] = [];
+  const vault = {
+    get: async (path: string, options: object) => {
+      asked.push([path, options]);
+      return store.fetch(path);
+    },
+  };
+  await using both = await startSidecar({ agent, vault, token: SecretValue.of(token), port: 0 });
+  const read = (query: string, headers: Record<string, string> = withToken) =>
+    fetch(new URL(`/vault/get?${query}`, both.url), { headers });
+  expect(await (await read('path=agents/billing-7/llm&mount=kv')).json()).toMatchObject({
+    Name: 'agents/billing-7/llm',
+    VersionId: versionIdOf(0),
+  });
+  expect(asked).toEqual([['agents/billing-7/llm', { mount: 'kv' }]]);
+  for (const path of ['', '../sys', 'a/../b', 'a//b', '%2e%2e/x', 'a%3Fversion=1']) {
+    expect((await read(`path=${path}`)).status).toBe(400);
+  }
+  expect((await read('path=x', {})).status).toBe(403);
+  expect(asked).toHaveLength(1);
+});
+
 test('does not listen beyond the loopback address unless it is told twice', async () => {
   const open = { agent, token: SecretValue.of(token), port: 0, host: '0.0.0.0' };
   await expect(startSidecar(open)).rejects.toThrow(BeyondLoopbackError);
