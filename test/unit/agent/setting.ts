@@ -23,6 +23,9 @@ export class Store implements SecretSource {
   lag = 0;
   readonly #versions: { readonly createdAt: number; readonly text: string }[] = [];
   readonly #moves: number[] = [];
+  readonly #flying = new Map<string, number>();
+  /** The most reads of one secret that were under way at a time. */
+  mostFlying = 0;
   /** Each read waits for it: set it to hold reads in flight. */
   gate: Promise<void> = Promise.resolve();
   gateOf = (): Promise<void> => this.gate;
@@ -62,7 +65,11 @@ export class Store implements SecretSource {
     const failure = this.failure;
     const number = versionId === undefined ? seen : Number(versionId);
     this.seen.push({ secretId, at: this.now, current: number === seen && !failure ? seen : undefined });
+    const flying = (this.#flying.get(secretId) ?? 0) + 1;
+    this.#flying.set(secretId, flying);
+    this.mostFlying = Math.max(this.mostFlying, flying);
     await this.gateOf();
+    this.#flying.set(secretId, (this.#flying.get(secretId) ?? 0) - 1);
     if (failure) throw failure;
     const version = this.#versions[number];
     if (!version) throw new SecretNotFoundError('no such version');
