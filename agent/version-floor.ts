@@ -40,7 +40,7 @@ export const UNMET_MAX = 3;
  * for then it can only have come into force later. A version made before that may be either, so it is not.
  */
 export function reaches(version: ReadVersion, floors: Floors): boolean {
-  const [top] = floors;
+  const top = floors[0];
   return !top || version.versionId === top.versionId || version.createdAt >= top.since + GRAIN_MS;
 }
 
