@@ -10,6 +10,7 @@ import {
   SecretsManagerClient,
   TagResourceCommand,
 } from '@aws-sdk/client-secrets-manager';
+import { agentId as declaredAgentId } from './declaration.ts';
 
 /** The agent's id can't be part of a secret's name, of a queue's and of a role's. Nothing was changed. */
 export class InvalidAgentIdError extends Error {
@@ -42,8 +43,6 @@ export interface AgentSecret {
 }
 
 const MANAGED = { managed_by: 'agent-platform' };
-/** Plain ASCII, so that no two ids look alike, none is a wildcard and none climbs out of its path. */
-const AGENT_ID = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const SECRET_NAME = /^[A-Za-z0-9_-]{1,64}$/;
 
 /**
@@ -121,9 +120,9 @@ export async function deleteAgentSecret(
 }
 
 function secretNameOf(agentId: string, name = 'credentials'): string {
-  if (!AGENT_ID.test(agentId)) {
+  if (!declaredAgentId.safeParse(agentId).success) {
     throw new InvalidAgentIdError(
-      'An agent id has 1 to 63 of a-z, 0-9 and -, and begins and ends with none of the latter',
+      'An agent id has 1 to 61 of a-z, 0-9 and -, begins and ends with a letter or digit, and is not admin',
     );
   }
   if (!SECRET_NAME.test(name)) throw new InvalidAgentIdError('A name has 1 to 64 of A-Z, a-z, 0-9, _ and -');

@@ -104,7 +104,8 @@ test.each([
   'billing\u0000',
   '-a',
   'a-',
-  'x'.repeat(64),
+  'x'.repeat(62),
+  'admin',
   'a b',
   'a_b',
 ])('an agent can not be called %j', async (agentId) => {
