@@ -1,13 +1,13 @@
 import { Command } from 'commander';
 import { agentCommand } from './agent.ts';
+import { exit } from './exit.ts';
 
-/** Exit codes: 0 done, 1 failed, 2 called wrongly. */
 const program = new Command('keyturn')
   .description('Rotates the credentials of a fleet of AI agents without one failed request.')
   .addCommand(agentCommand());
 
 for (const command of [program, ...program.commands]) {
-  command.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
+  command.exitOverride((error) => process.exit(error.exitCode === 0 ? exit.done : exit.calledWrongly));
 }
 
 try {
@@ -16,5 +16,5 @@ try {
   // Our errors say what is wrong and hold no value; of others the class must do.
   const isOurs = error instanceof Error && error.constructor !== Error && !('$metadata' in error);
   console.error(`keyturn: ${isOurs ? error.message : error instanceof Error ? error.name : 'failed'}`);
-  process.exitCode = 1;
+  process.exitCode = exit.failed;
 }

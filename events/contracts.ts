@@ -1,6 +1,7 @@
 import type * as z from 'zod';
 import { cacheInvalidation } from './cache-invalidation/event.ts';
 import { credentialRevoked } from './credential-revoked/event.ts';
+import { findingOpened } from './finding-opened/event.ts';
 import { graceEnded } from './grace-ended/event.ts';
 import { rotationFailed } from './rotation-failed/event.ts';
 import { rotationStarted } from './rotation-started/event.ts';
@@ -13,6 +14,7 @@ import { secretRotated } from './secret-rotated/event.ts';
 export const contracts: Readonly<Record<string, z.ZodType>> = {
   'cache-invalidation': cacheInvalidation,
   'credential-revoked': credentialRevoked.schema,
+  'finding-opened': findingOpened.schema,
   'grace-ended': graceEnded,
   'rotation-failed': rotationFailed.schema,
   'rotation-started': rotationStarted.schema,

@@ -5,9 +5,9 @@ export interface AlertMessage {
   readonly what: string;
   /** Why, as far as a probe can tell. */
   readonly reason?: string;
-  /** `secrets-manager`, `vault`, `target {name}`, or `rotation:{secret}`. An episode opens and ends under one name. */
+  /** `secrets-manager`, `vault`, `target {name}`, `rotation:{secret}` or `finding:{kind}`. An episode opens and ends under one name. */
   readonly backend: string;
-  readonly state: 'degraded' | 'unhealthy' | 'failed' | 'recovered';
+  readonly state: 'degraded' | 'unhealthy' | 'failed' | 'found' | 'recovered';
   readonly since: string;
   readonly at: string;
   readonly affects: string;

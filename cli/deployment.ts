@@ -1,0 +1,69 @@
+import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
+import { type Command, Option } from 'commander';
+
+/** The flags of every command that works on a deployment, named as the AWS CLI names them. */
+export interface DeploymentFlags {
+  readonly stage: string;
+  readonly region?: string;
+  readonly profile?: string;
+  readonly json: boolean;
+}
+
+/** There is no such deployment, or it can't be seen with these credentials. */
+export class DeploymentError extends Error {
+  override readonly name = 'DeploymentError';
+}
+
+/** Adds `--stage`, `--region`, `--profile` and `--json`. */
+export function onDeployment(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--stage <stage>', 'the stage that was deployed').env('KEYTURN_STAGE').default('dev'),
+    )
+    .option('--region <region>', "default: as the AWS CLI's")
+    .option('--profile <profile>', "of the AWS CLI's configuration")
+    .option('--json', 'print JSON, for a machine', false);
+}
+
+/** What a command knows of a deployment: how to make clients, and the outputs of its stack. */
+export interface Deployment {
+  readonly stage: string;
+  /** For each AWS client that a command makes. */
+  readonly aws: { readonly region?: string; readonly profile?: string; readonly customUserAgent: string };
+  /** An output of the stack, such as `BusName`. @throws DeploymentError */
+  output(name: string): string;
+}
+
+/** @throws DeploymentError */
+export async function openDeployment({ stage, region, profile }: DeploymentFlags): Promise<Deployment> {
+  const aws = {
+    customUserAgent: 'keyturn-cli',
+    ...(region !== undefined && { region }),
+    ...(profile !== undefined && { profile }),
+  };
+  const cloudFormation = new CloudFormationClient(aws);
+  const stackName = `keyturn-${stage}`;
+  const outputs = await cloudFormation.send(new DescribeStacksCommand({ StackName: stackName })).then(
+    ({ Stacks = [] }) =>
+      new Map((Stacks[0]?.Outputs ?? []).map((each) => [each.OutputKey, each.OutputValue])),
+    (error: unknown) => {
+      const why = error instanceof Error ? error.name : 'no answer';
+      throw new DeploymentError(
+        `The stack ${stackName} can't be read (${why}): look at --stage, --region, --profile`,
+      );
+    },
+  );
+  return {
+    stage,
+    aws,
+    output(name) {
+      const value = outputs.get(name);
+      if (value === undefined) {
+        throw new DeploymentError(
+          `The stack ${stackName} has no output ${name}: deploy this version of Keyturn`,
+        );
+      }
+      return value;
+    },
+  };
+}

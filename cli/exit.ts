@@ -1,0 +1,9 @@
+/** What the command ends with. Anything that throws ends it with `failed`. */
+export const exit = {
+  /** All is as it was asked to be. */
+  done: 0,
+  failed: 1,
+  calledWrongly: 2,
+  /** It worked, and there is something that a person should look at: a difference (`--dry-run`), a finding, a problem. */
+  attention: 3,
+} as const;

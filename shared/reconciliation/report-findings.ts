@@ -1,0 +1,85 @@
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import * as z from 'zod';
+import type { AlertMessage, SendAlert } from '../notification/alert.ts';
+import type { EventBus, OutgoingEvent } from '../notification/event-bus.ts';
+import { settle } from '../state/outbox.ts';
+import { type Records, recordsOf } from '../state/records.ts';
+import type { Finding } from './finding.ts';
+import { type FindingsAlert, looked, newly, noFindings, type OpenFindings } from './open-findings.ts';
+
+export type FindingsState = Records<OpenFindings, FindingsAlert>;
+
+const state = z.object({ open: z.array(z.string()), since: z.string().exactOptional() });
+const alert = z.object({
+  state: z.enum(['found', 'recovered']),
+  since: z.string(),
+  at: z.string(),
+  count: z.number(),
+  examples: z.array(
+    z.object({
+      secret: z.string(),
+      explanation: z.string(),
+      outcome: z.enum(['repaired', 'waiting', 'needs a person']),
+    }),
+  ),
+});
+
+/** What is open, under `findings#{kind}`. */
+export const findingsState = (dynamo: DynamoDBClient, table: string): FindingsState =>
+  recordsOf(dynamo, table, { kind: 'findings', state, alert });
+
+export interface ReportParts {
+  readonly records: FindingsState;
+  readonly bus: EventBus;
+  /** What is published of a finding that is new. */
+  readonly eventOf: (finding: Finding, at: Date) => OutgoingEvent;
+  readonly send: SendAlert;
+  readonly runbookUrl: string;
+  readonly now: () => Date;
+}
+
+/**
+ * Tells of what a look at the fleet found: an event for each finding that is new, and one alert an episode of its kind, for
+ * however many secrets: SNS turns an e-mail subscription off above ten messages a second. Call it for each kind, also where
+ * nothing was found: that is what ends an episode.
+ *
+ * Events go first: killed between the two, the next look publishes them again, and consumers go by ids.
+ */
+export async function reportFindings(
+  kind: string,
+  findings: readonly Finding[],
+  checked: ReadonlySet<string> | 'all',
+  { records, bus, eventOf, send, runbookUrl, now }: ReportParts,
+): Promise<void> {
+  const known = await records.read(kind);
+  const fresh = newly(known?.state ?? noFindings, findings);
+  if (fresh.length > 0) await bus.publish(fresh.map((finding) => eventOf(finding, now())));
+  await settle<OpenFindings, FindingsAlert>(
+    kind,
+    (before, time) => looked(before ?? noFindings, findings, checked, time),
+    { records, now, send: (owed) => send(messageOf(kind, owed, runbookUrl)) },
+  );
+}
+
+function messageOf(
+  kind: string,
+  { state, since, at, count, examples }: FindingsAlert,
+  runbookUrl: string,
+): AlertMessage {
+  const words = kind.replaceAll('-', ' ');
+  const more = count > examples.length ? `; and ${count - examples.length} more` : '';
+  return {
+    what: state === 'recovered' ? `no secret any more: ${words}` : `${words}: ${count} secret(s)`,
+    backend: `finding:${kind}`,
+    state,
+    since,
+    at,
+    affects:
+      state === 'recovered'
+        ? 'nothing any more'
+        : examples
+            .map(({ secret, explanation, outcome }) => `${secret}: ${explanation} (${outcome})`)
+            .join('; ') + more,
+    runbook: `${runbookUrl}/${kind}.md`,
+  };
+}
