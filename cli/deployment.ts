@@ -1,5 +1,7 @@
-import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
 import { type Command, Option } from 'commander';
+import * as z from 'zod';
+import { parsed } from '../events/contract.ts';
+import { sentenceOf } from './failure.ts';
 
 /** The flags of every command that works on a deployment, named as the AWS CLI names them. */
 export interface DeploymentFlags {
@@ -20,8 +22,8 @@ export function onDeployment(command: Command): Command {
     .addOption(
       new Option('--stage <stage>', 'the stage that was deployed').env('KEYTURN_STAGE').default('dev'),
     )
-    .option('--region <region>', "default: as the AWS CLI's")
-    .option('--profile <profile>', "of the AWS CLI's configuration")
+    .addOption(new Option('--region <region>', "default: the profile's").env('AWS_REGION'))
+    .addOption(new Option('--profile <profile>', "of the AWS CLI's configuration").env('AWS_PROFILE'))
     .option('--json', 'print JSON, for a machine', false);
 }
 
@@ -34,8 +36,18 @@ export interface Deployment {
   output(name: string): string;
 }
 
+const environment = z.object({
+  /** The AWS CLI knows it, AWS's SDK doesn't. */
+  AWS_DEFAULT_REGION: z.string().optional(),
+});
+
 /** @throws DeploymentError */
-export async function openDeployment({ stage, region, profile }: DeploymentFlags): Promise<Deployment> {
+export async function openDeployment({
+  stage,
+  profile,
+  region = parsed('The environment', environment, process.env).AWS_DEFAULT_REGION,
+}: DeploymentFlags): Promise<Deployment> {
+  const { CloudFormationClient, DescribeStacksCommand } = await import('@aws-sdk/client-cloudformation');
   const aws = {
     customUserAgent: 'keyturn-cli',
     ...(region !== undefined && { region }),
@@ -47,9 +59,11 @@ export async function openDeployment({ stage, region, profile }: DeploymentFlags
     ({ Stacks = [] }) =>
       new Map((Stacks[0]?.Outputs ?? []).map((each) => [each.OutputKey, each.OutputValue])),
     (error: unknown) => {
-      const why = error instanceof Error ? error.name : 'no answer';
+      const isMissing = error instanceof Error && error.name === 'ValidationError';
       throw new DeploymentError(
-        `The stack ${stackName} can't be read (${why}): look at --stage, --region, --profile`,
+        isMissing
+          ? `there is no stack ${stackName} here: look at --stage, --region, --profile`
+          : `the stack ${stackName} can't be read: ${sentenceOf(error)}`,
       );
     },
   );
@@ -60,7 +74,7 @@ export async function openDeployment({ stage, region, profile }: DeploymentFlags
       const value = outputs.get(name);
       if (value === undefined) {
         throw new DeploymentError(
-          `The stack ${stackName} has no output ${name}: deploy this version of Keyturn`,
+          `the stack ${stackName} has no output ${name}: deploy this version of Keyturn`,
         );
       }
       return value;

@@ -1,4 +1,4 @@
-/** What the command ends with. Anything that throws ends it with `failed`. */
+/** What the command ends with. Anything that throws ends it with `failed`, a CalledWronglyError with `calledWrongly`. */
 export const exit = {
   /** All is as it was asked to be. */
   done: 0,
@@ -7,3 +7,8 @@ export const exit = {
   /** It worked, and there is something that a person should look at: a difference (`--dry-run`), a finding, a problem. */
   attention: 3,
 } as const;
+
+/** The command can't be run as it was called. Nothing was changed. */
+export class CalledWronglyError extends Error {
+  override readonly name = 'CalledWronglyError';
+}

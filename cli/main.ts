@@ -1,20 +1,17 @@
-import { Command } from 'commander';
-import { agentCommand } from './agent.ts';
-import { exit } from './exit.ts';
+import { CalledWronglyError, exit } from './exit.ts';
+import { sentenceOf } from './failure.ts';
+import { programFor } from './program.ts';
 
-const program = new Command('keyturn')
-  .description('Rotates the credentials of a fleet of AI agents without one failed request.')
-  .addCommand(agentCommand());
-
-for (const command of [program, ...program.commands]) {
-  command.exitOverride((error) => process.exit(error.exitCode === 0 ? exit.done : exit.calledWrongly));
-}
+// Whoever reads our output may stop reading: `keyturn status | head`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(exit.done);
+});
 
 try {
-  await program.parseAsync();
+  const { program, args } = await programFor(process.argv.slice(2));
+  await program.parseAsync(args, { from: 'user' });
 } catch (error) {
-  // Our errors say what is wrong and hold no value; of others the class must do.
-  const isOurs = error instanceof Error && error.constructor !== Error && !('$metadata' in error);
-  console.error(`keyturn: ${isOurs ? error.message : error instanceof Error ? error.name : 'failed'}`);
-  process.exitCode = exit.failed;
+  console.error(`keyturn: ${sentenceOf(error)}`);
+  process.exitCode = error instanceof CalledWronglyError ? exit.calledWrongly : exit.failed;
 }

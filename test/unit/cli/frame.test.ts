@@ -1,0 +1,66 @@
+import { PassThrough } from 'node:stream';
+import { expect, it } from 'vitest';
+import { sentenceOf } from '../../../cli/failure.ts';
+import { terminal } from '../../../cli/output.ts';
+import { programFor } from '../../../cli/program.ts';
+import { table } from '../../../cli/table.ts';
+
+it('takes the flags of a deployment before the command as well as behind it', async () => {
+  const { args } = await programFor(['--stage', 'agent', 'agent', '--agent-id', 'a']);
+  expect(args).toEqual(['agent', '--stage', 'agent', '--agent-id', 'a']);
+});
+
+it('loads the command that is called, and no other', async () => {
+  const { program } = await programFor(['agent', '--help']);
+  const flags = program.commands.map((each) => [each.name(), each.options.length > 0] as const);
+  expect(flags.filter(([, isLoaded]) => isLoaded)).toEqual([['agent', true]]);
+});
+
+it.each([
+  [
+    'AccessDeniedException',
+    'User: u is not authorized to perform: sns:Publish on: x',
+    'AWS refused sns:Publish',
+  ],
+  ['ValidationException', "Value 'hunter2' at 'secretString' failed", 'AWS answered ValidationException'],
+  ['CredentialsProviderError', 'Could not load credentials', 'there are no AWS credentials'],
+])('says of %s what a user needs, and nothing that was sent', (name, message, expected) => {
+  const error = Object.assign(new Error(message), { name, $metadata: {} });
+  expect(sentenceOf(error)).toContain(expected);
+  expect(sentenceOf(error)).not.toContain('hunter2');
+});
+
+it('says nothing of an unknown error but its class', () => {
+  expect(sentenceOf(new Error('password=hunter2'))).toBe('Error');
+  expect(sentenceOf('hunter2')).toBe('failed');
+});
+
+it('lets no character through that a terminal would act on', () => {
+  class OursError extends Error {}
+  expect(sentenceOf(new OursError('a\u001b[31mb\r\nc\u202ed'))).toBe('a [31mb c d');
+});
+
+it('draws columns that awk can read', () => {
+  expect(table(['SECRET', 'AGENT'], [['agents/a/credentials', 'a']])).toBe(
+    'SECRET                AGENT\nagents/a/credentials  a',
+  );
+});
+
+it('refuses what is dangerous where nobody can be asked, and goes on with --yes', async () => {
+  const { confirm } = terminal(pipes());
+  await expect(confirm('Cut it off?', { yes: false })).rejects.toThrow('say --yes');
+  await expect(confirm('Cut it off?', { yes: true })).resolves.toBeUndefined();
+});
+
+it('keeps the result apart from remarks, and without colours where it goes into a pipe', async () => {
+  const streams = pipes();
+  const output = terminal(streams);
+  output.print(output.colors.red('a row'));
+  output.json({ schemaVersion: 1 });
+  output.say('a remark');
+  await output.during('a spinner', async (say) => say('turns'));
+  expect(String(streams.stdout.read())).toBe('a row\n{\n  "schemaVersion": 1\n}\n');
+  expect(String(streams.stderr.read())).toBe('a remark\n');
+});
+
+const pipes = () => ({ stdin: new PassThrough(), stdout: new PassThrough(), stderr: new PassThrough() });
