@@ -1,4 +1,4 @@
-/** Secrets Manager over HTTP, in front of ministack: one endpoint serves all of AWS. */
+/** Secrets Manager over HTTP, by itself or in front of ministack: then one endpoint serves all of AWS. */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -24,7 +24,7 @@ const SCHEDULE_CHECK_MS = 1000;
 
 /**
  * Serves the engine at a port of the loopback interface, hands everything else to ministack, invokes rotation functions
- * there and causes native events there.
+ * there and causes native events there. Without ministack it is Secrets Manager alone, and rotates nothing.
  *
  * @example await using secretsManager = await startSecretsManager({ port, ministackUrl: ministack.url });
  */
@@ -37,7 +37,7 @@ export async function startSecretsManager({
   ...rotation
 }: {
   port: number;
-  ministackUrl: string;
+  ministackUrl?: string;
   accountId?: string;
   region?: string;
   /** Told before the native event is caused. */
@@ -47,22 +47,19 @@ export async function startSecretsManager({
   'attempts' | 'retryDelayMs' | 'wait' | 'pendingAfterFinish'
 >): Promise<SecretsManager> {
   const clock = createClock();
-  const functions = lambdaInvoker({ endpoint: ministackUrl, region });
-  const shadows = createShadows({ endpoint: ministackUrl, region });
+  const ministack = ministackUrl === undefined ? undefined : partsOf(ministackUrl, region);
   const engine = createEngine({
     ...rotation,
     now: clock.now,
-    invoke: functions.invoke,
-    newArn: shadows.newArn,
+    ...(ministack && { invoke: ministack.functions.invoke, newArn: ministack.shadows.newArn }),
     onLabelMoved: (moved) => {
       onLabelMoved?.(moved);
-      return shadows.onLabelMoved(moved);
+      return ministack?.shadows.onLabelMoved(moved);
     },
     accountId,
     region,
   });
   const calls = createCallCounter();
-  const upstream = new URL(ministackUrl);
   const server = createServer((request, response) => {
     response.sendDate = false;
     const target = request.headers['x-amz-target'];
@@ -71,7 +68,8 @@ export async function startSecretsManager({
       const operation = target.slice(TARGET.length);
       calls.count(operation, request.headers['user-agent']);
       void answer(operation, request, response, { engine, clock });
-    } else proxy(upstream, request, response);
+    } else if (ministack) proxy(ministack.url, request, response);
+    else response.writeHead(404).end();
   });
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
@@ -87,9 +85,17 @@ export async function startSecretsManager({
       server.close();
       server.closeAllConnections();
       await engine.idle();
-      functions.close();
-      shadows.close();
+      ministack?.functions.close();
+      ministack?.shadows.close();
     },
+  };
+}
+
+function partsOf(endpoint: string, region: string) {
+  return {
+    url: new URL(endpoint),
+    functions: lambdaInvoker({ endpoint, region }),
+    shadows: createShadows({ endpoint, region }),
   };
 }
 
@@ -110,8 +116,8 @@ async function answer(
     const body = await json(request).catch(() => {
       throw new SecretsManagerError('SerializationException', 'The request body is not JSON.');
     });
-    const result = await dispatch(engine, operation, body);
-    response.writeHead(200, headers).end(JSON.stringify(result));
+    const result = JSON.stringify(await dispatch(engine, operation, body));
+    response.writeHead(200, { ...headers, 'content-length': Buffer.byteLength(result) }).end(result);
   } catch (error) {
     if (!(error instanceof SecretsManagerError)) process.emitWarning(`${operation}: ${String(error)}`);
     const refusal =
