@@ -1,0 +1,21 @@
+import { Logger } from '@aws-lambda-powertools/logger';
+import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import middy from '@middy/core';
+import * as z from 'zod';
+import { parsed } from '../../events/contract.ts';
+import { traced } from '../../shared/observability/tracing.ts';
+import { adoptionsIn } from '../../shared/state/adoptions.ts';
+import { recordAdoption } from './record-adoption.ts';
+
+const environment = parsed(
+  'The environment of record-adoption',
+  z.object({ STATE_TABLE_NAME: z.string().min(1) }),
+  process.env,
+);
+const client = { customUserAgent: [['keyturn', 'record-adoption']] as [string, string][] };
+const adoptions = adoptionsIn(new DynamoDBClient(client), environment.STATE_TABLE_NAME);
+
+export const handler = middy<unknown, void>()
+  .use([injectLambdaContext(new Logger()), traced()])
+  .handler((event) => recordAdoption(event, adoptions));
