@@ -1,5 +1,6 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Part } from '../child.ts';
 import { startMinistack } from '../ministack/server.ts';
 import { mirrorAppRole } from '../openbao/approle.ts';
 import { type OpenBao, startOpenBao } from '../openbao/server.ts';
@@ -19,6 +20,7 @@ export interface Stack extends AsyncDisposable {
   readonly secretsManager: SecretsManager;
   readonly openBao: OpenBao;
   readonly postgres: Postgres;
+  readonly ministack: Part;
   readonly outputs: Outputs;
   /** The ARN of the secret of PostgreSQL's admin: what an agent's secret names as its `masterarn`. */
   readonly adminSecretArn: string;
@@ -33,6 +35,8 @@ export async function startStack(options: {
   logs: string;
   say: (step: string) => void;
   onLabelMoved?: (moved: LabelMoved) => void;
+  /** Where the functions find AWS, where that isn't the endpoint itself: something that stands in front of it. */
+  functionsEndpoint?: string;
 }): Promise<Stack> {
   const { ports, logs, say, onLabelMoved } = options;
   await using parts = new AsyncDisposableStack();
@@ -47,7 +51,11 @@ export async function startStack(options: {
     parts,
     startPostgres({ port: ports.postgres, logFile: logFile('postgres') }),
     startOpenBao({ port: ports.openBao, logFile: logFile('openbao') }),
-    startMinistack({ port: ports.ministack, workerEndpoint: endpoint, logFile: logFile('ministack') }),
+    startMinistack({
+      port: ports.ministack,
+      workerEndpoint: options.functionsEndpoint ?? endpoint,
+      logFile: logFile('ministack'),
+    }),
   );
   const secretsManager = parts.use(
     await startSecretsManager({
@@ -78,6 +86,7 @@ export async function startStack(options: {
     secretsManager,
     openBao,
     postgres,
+    ministack,
     outputs,
     adminSecretArn,
     environment,

@@ -9,6 +9,7 @@ import type { Agent } from './provision.ts';
 /** A running agent, and what it told of itself so far. */
 export interface RunningAgent extends AsyncDisposable {
   readonly agent: Agent;
+  readonly pid: number;
   readonly queries: { readonly total: number; readonly failed: number };
   /** When the agent first asked with a login, by the login; a login that comes back counts anew. */
   readonly logins: readonly { readonly login: string; readonly at: number }[];
@@ -45,6 +46,7 @@ export async function startAgent(
   });
   return {
     agent,
+    pid: child.pid ?? Number.NaN,
     logins,
     failures,
     get queries() {

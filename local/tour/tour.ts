@@ -141,7 +141,7 @@ export async function takes({ stack }: Pick<Tour, 'stack'>, { username, password
 }
 
 /** Runs the health check now, as its schedule does each minute. */
-export async function checkHealth({ clients }: Tour): Promise<void> {
+export async function checkHealth({ clients }: Pick<Tour, 'clients'>): Promise<void> {
   await clients.lambda.send(
     new InvokeCommand({ FunctionName: 'keyturn-local-check-backend-health', Payload: Buffer.from('{}') }),
   );
