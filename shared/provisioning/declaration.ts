@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { graceMsOf } from '../labels/tags.ts';
 
 /** A declaration can't be used as it stands. Its message names each field and what was expected there. */
 export class DeclarationError extends Error {
@@ -15,8 +16,11 @@ const name = (longest: number) =>
       'expected a-z, 0-9 and -, beginning and ending with a letter or digit',
     );
 
-/** An agent's id. A login of PostgreSQL is the id and two characters, and holds 63. */
-export const agentId = name(61).refine((id) => id !== 'admin', 'admin is not an agent');
+/** An agent's id. A login of PostgreSQL is the id and two characters, and holds 63; that server reserves two of the names. */
+export const agentId = name(61).refine(
+  (id) => !['admin', 'public', 'none'].includes(id),
+  'admin, public and none are not agents',
+);
 
 const identifier = z
   .string()
@@ -32,28 +36,55 @@ const kvPath = z
 const tablePrivilege = z.enum(['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']);
 const schemaPrivilege = z.enum(['USAGE', 'CREATE']);
 
-const postgres = z.strictObject({
-  /** ARN of the secret whose login makes the roles. */
-  adminSecretArn: z.string().regex(/^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+$/),
-  host: z.string().regex(/^[a-z0-9.-]{1,253}$/, 'expected a host name'),
-  port: z.int().min(1).max(65_535).default(5432),
-  database: identifier,
-  schemas: z
-    .record(
-      identifier,
-      z.strictObject({
-        privileges: z.array(schemaPrivilege).default(['USAGE']),
-        /** Of every table of the schema, and of those to come. */
-        allTables: z.array(tablePrivilege).default([]),
-        tables: z.record(identifier, z.array(tablePrivilege)).default({}),
-      }),
-    )
-    .default({}),
-});
+/** PostgreSQL's own schemas are everybody's. */
+const schemaName = identifier.refine(
+  (schema) => !/^(pg_|information_schema$)/.test(schema),
+  'expected a schema of your own',
+);
+
+const postgres = z
+  .strictObject({
+    adminSecretArn: z
+      .string()
+      .regex(
+        /^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+$/,
+        'expected the ARN of a secret',
+      )
+      .describe('ARN of the secret whose login makes the roles'),
+    engine: z.enum(['postgres', 'aurora-postgresql']).default('postgres'),
+    host: z.string().regex(/^[a-z0-9.-]{1,253}$/, 'expected a host name'),
+    port: z.int().min(1).max(65_535).default(5432),
+    ssl: z.boolean().default(true).describe('false: the agent talks to the server in plaintext'),
+    database: identifier,
+    schemas: z
+      .record(
+        schemaName,
+        z.strictObject({
+          privileges: z.array(schemaPrivilege).default(['USAGE']),
+          allTables: z
+            .array(tablePrivilege)
+            .default([])
+            .describe('Of every table and view of the schema, and of those to come'),
+          tables: z.record(identifier, z.array(tablePrivilege)).default({}),
+          tablesMadeBy: z
+            .array(identifier)
+            .min(1)
+            .optional()
+            .describe(
+              "Roles that make the tables to come. Default: the schema's owner, and who owns a table in it",
+            ),
+        }),
+      )
+      .default({})
+      .describe('What the agent may do, and nothing else'),
+  })
+  .describe('A login of PostgreSQL, rotated between two users');
 
 const vault = z.strictObject({
-  /** Below the KV mount, read besides the agent's own `agents/{agentId}/`. */
-  kvPaths: z.array(kvPath).default([]),
+  kvPaths: z
+    .array(kvPath)
+    .default([])
+    .describe("Below the KV mount, read besides the agent's own agents/{agentId}/"),
   databaseRoles: z.array(name(63)).default([]),
 });
 
@@ -65,21 +96,47 @@ const kubernetes = z.strictObject({
 
 /** What one agent may touch: a file of `agents/*.yml`. */
 export const declaration = z.strictObject({
-  agentId,
-  /** The last part of the secret's name, `agents/{agentId}/{secret}`. */
-  secret: name(63).default('credentials'),
+  agentId: agentId.describe("The agent's id, and the name of the file"),
+  secret: name(63)
+    .default('credentials')
+    .describe("The last part of the secret's name, agents/{agentId}/{secret}"),
   postgres: postgres.optional(),
-  /** Names of fields that a person fills in, and that rotation leaves alone. */
-  staticFields: z.array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,62}$/)).default([]),
-  rotationDays: z.int().min(1).max(1000).default(30),
+  staticFields: z
+    .array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,62}$/, 'expected a name of A-Z, a-z, 0-9 and _'))
+    .default([])
+    .describe('Fields of the secret that a person fills in, and that rotation leaves alone'),
+  rotationDays: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(30)
+    .describe('Days between two rotations; calendar months may make it a thirtieth more'),
+  rotationWindow: z
+    .strictObject({
+      fromHour: z.int().min(0).max(23).default(0).describe('UTC'),
+      hours: z.int().min(1).max(24).default(24),
+    })
+    .default({ fromHour: 0, hours: 24 })
+    .describe('Hours of the day in which rotations may begin; each secret has an hour of its own in it'),
   grace: z
     .string()
     .regex(/^\d{1,7}[smhd]$/, 'expected a whole number and one of s, m, h, d, such as 1h')
-    .default('1h'),
-  mirror: z.boolean().default(true),
+    .refine(isGrace, 'expected at most 90d')
+    .default('1h')
+    .describe('How long a superseded login goes on working'),
+  mirror: z.boolean().default(true).describe('Whether Vault follows the secret'),
   vault: vault.default({ kvPaths: [], databaseRoles: [] }),
   kubernetes: kubernetes.optional(),
 });
+
+/** As whoever reads the tag judges it. */
+function isGrace(text: string): boolean {
+  try {
+    return graceMsOf({ 'keyturn:grace': text }) >= 0;
+  } catch {
+    return false;
+  }
+}
 
 export type Declaration = z.infer<typeof declaration>;
 
@@ -92,6 +149,20 @@ export type Declaration = z.infer<typeof declaration>;
 export function readDeclaration(input: unknown): Declaration {
   const { success, data, error } = declaration.safeParse(input);
   if (success) return data;
-  const problems = error.issues.map(({ path, message }) => `${path.join('.') || 'declaration'}: ${message}`);
-  throw new DeclarationError(problems.join('; '));
+  throw new DeclarationError(error.issues.flatMap(problemsOf).join('; '));
+}
+
+/** Of what was given, the names of fields alone: an editor's slip may have put a secret where a value belongs. */
+function problemsOf(issue: z.core.$ZodIssue): readonly string[] {
+  const field = (more: readonly string[] = []) => [...issue.path, ...more].map(shown).join('.');
+  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => `${field([key])}: no such field`);
+  if (issue.code === 'invalid_key') {
+    return issue.issues.map(({ message }) => `${field()}: ${message}`);
+  }
+  return [`${field() || 'declaration'}: ${issue.message}`];
+}
+
+/** A look-alike of a letter is told by its code, not by its looks. */
+function shown(part: PropertyKey): string {
+  return String(part).replaceAll(/[^ -~]/gu, (other) => `\\u{${(other.codePointAt(0) ?? 0).toString(16)}}`);
 }
