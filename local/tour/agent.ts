@@ -1,13 +1,19 @@
 // An agent, as a process of its own: it asks PostgreSQL 50 times a second with whatever login Keyturn's client gives it.
-//   node agent.ts AGENT_ID SECRET QUEUE_URL TABLE EVENT_BUS
+//   node agent.ts AGENT_ID SECRET TOPIC_ARN TABLE EVENT_BUS
 import { createKeyturnAgent } from '../../agent/index.ts';
 import type { AgentMessage } from './messages.ts';
 
 const queriesPerSecond = 50;
-const [agentId = '', secret = '', queueUrl = '', table = '', eventBusName = ''] = process.argv.slice(2);
+const [agentId = '', secret = '', topicArn = '', table = '', eventBusName = ''] = process.argv.slice(2);
 const tell = (message: AgentMessage) => void process.send?.(message);
 
-const agent = createKeyturnAgent({ agentId, queueUrl, eventBusName });
+const hears = Promise.withResolvers<void>();
+const agent = createKeyturnAgent({
+  agentId,
+  topicArn,
+  eventBusName,
+  onConnected: (connected) => connected && hears.resolve(),
+});
 const pool = agent.postgres(secret, { pool: { max: 4 } });
 const running = new Set<Promise<void>>();
 let total = 0;
@@ -31,7 +37,7 @@ async function query(): Promise<void> {
   }
 }
 
-await query();
+await Promise.all([query(), hears.promise]);
 const beat = setInterval(() => {
   const one = query();
   running.add(one);

@@ -25,7 +25,7 @@ export async function startAgent(
   const { AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = environment;
   const child = fork(
     join(root, 'local/tour/agent.ts'),
-    [agent.id, agent.secret, agent.queueUrl, agent.table, agent.eventBusName],
+    [agent.id, agent.secret, agent.topicArn, agent.table, agent.eventBusName],
     {
       env: { PATH: process.env.PATH, AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY },
     },

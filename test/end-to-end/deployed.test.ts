@@ -6,6 +6,7 @@ import { RotateSecretCommand, UpdateSecretVersionStageCommand } from '@aws-sdk/c
 import { ReceiveMessageCommand } from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
+import { openInvalidationQueue } from '../../agent/invalidation-queue.ts';
 import { clientsOf } from '../../local/stack/clients.ts';
 import { stackPorts } from '../../local/stack/ports.ts';
 import { type Stack, startStack } from '../../local/stack/start.ts';
@@ -62,6 +63,9 @@ describe('an agent whose secret is rotated', () => {
   });
 
   it('has a new login and keeps the old one, is told once the label moved, and its mirror follows', async () => {
+    const { sqs, sns } = clients;
+    const { id: agentId, topicArn } = agent;
+    await using queue = await openInvalidationQueue({ sqs, sns, topicArn, agentId, instanceId: 'test' });
     const before = await currentLogin({ clients }, agent);
     const versionId = await rotateNow({ clients }, agent);
     await happened('Rotation Started', versionId);
@@ -74,8 +78,8 @@ describe('an agent whose secret is rotated', () => {
 
     const notices: string[] = [];
     await until('the agent is told', async () => {
-      const { Messages = [] } = await clients.sqs.send(
-        new ReceiveMessageCommand({ QueueUrl: agent.queueUrl, WaitTimeSeconds: 1, MaxNumberOfMessages: 10 }),
+      const { Messages = [] } = await sqs.send(
+        new ReceiveMessageCommand({ QueueUrl: queue.queueUrl, WaitTimeSeconds: 1, MaxNumberOfMessages: 10 }),
       );
       notices.push(...Messages.map(({ Body = '' }) => Body));
       return notices.some((notice) => notice.includes(versionId));
@@ -155,7 +159,7 @@ describe('agents in Python', () => {
 
   it('one with the sidecar gets the new login by push, long before its cache would have expired', async () => {
     const aws = { AWS_TOKEN: 'the-token', ...stack.environment };
-    const flags = ['--agent-id', agent.id, '--topic-arn', stack.outputs.InvalidationTopicArn ?? ''];
+    const flags = ['--agent-id', agent.id, '--topic-arn', agent.topicArn];
     await using sidecar = await startSidecarProcess(flags, aws);
     const login = () =>
       pythonAgent('sidecar_agent.py', {
