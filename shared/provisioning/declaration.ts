@@ -80,12 +80,26 @@ const postgres = z
   })
   .describe('A login of PostgreSQL, rotated between two users');
 
+const lifetime = z
+  .string()
+  .regex(/^[1-9]\d{0,4}[smh]$/, 'expected a whole number and one of s, m, h, such as 1h');
+
 const vault = z.strictObject({
   kvPaths: z
     .array(kvPath)
     .default([])
     .describe("Below the KV mount, read besides the agent's own agents/{agentId}/"),
-  databaseRoles: z.array(name(63)).default([]),
+  databaseRoles: z
+    .array(name(63))
+    .default([])
+    .describe('Of the database engine: each gives an instance of the agent a login of its own'),
+  databaseConnection: name(63)
+    .optional()
+    .describe(
+      "The engine's connection to the database of `postgres`, made by whoever runs Vault. Without it, so are the roles",
+    ),
+  databaseTtl: lifetime.default('1h').describe('How long a login of the engine lives without being renewed'),
+  databaseMaxTtl: lifetime.default('24h').describe('And at most'),
 });
 
 const kubernetes = z.strictObject({
@@ -95,39 +109,44 @@ const kubernetes = z.strictObject({
 });
 
 /** What one agent may touch: a file of `agents/*.yml`. */
-export const declaration = z.strictObject({
-  agentId: agentId.describe("The agent's id, and the name of the file"),
-  secret: name(63)
-    .default('credentials')
-    .describe("The last part of the secret's name, agents/{agentId}/{secret}"),
-  postgres: postgres.optional(),
-  staticFields: z
-    .array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,62}$/, 'expected a name of A-Z, a-z, 0-9 and _'))
-    .default([])
-    .describe('Fields of the secret that a person fills in, and that rotation leaves alone'),
-  rotationDays: z
-    .int()
-    .min(1)
-    .max(1000)
-    .default(30)
-    .describe('Days between two rotations; calendar months may make it a thirtieth more'),
-  rotationWindow: z
-    .strictObject({
-      fromHour: z.int().min(0).max(23).default(0).describe('UTC'),
-      hours: z.int().min(1).max(24).default(24),
-    })
-    .default({ fromHour: 0, hours: 24 })
-    .describe('Hours of the day in which rotations may begin; each secret has an hour of its own in it'),
-  grace: z
-    .string()
-    .regex(/^\d{1,7}[smhd]$/, 'expected a whole number and one of s, m, h, d, such as 1h')
-    .refine(isGrace, 'expected at most 90d')
-    .default('1h')
-    .describe('How long a superseded login goes on working'),
-  mirror: z.boolean().default(true).describe('Whether Vault follows the secret'),
-  vault: vault.default({ kvPaths: [], databaseRoles: [] }),
-  kubernetes: kubernetes.optional(),
-});
+export const declaration = z
+  .strictObject({
+    agentId: agentId.describe("The agent's id, and the name of the file"),
+    secret: name(63)
+      .default('credentials')
+      .describe("The last part of the secret's name, agents/{agentId}/{secret}"),
+    postgres: postgres.optional(),
+    staticFields: z
+      .array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,62}$/, 'expected a name of A-Z, a-z, 0-9 and _'))
+      .default([])
+      .describe('Fields of the secret that a person fills in, and that rotation leaves alone'),
+    rotationDays: z
+      .int()
+      .min(1)
+      .max(1000)
+      .default(30)
+      .describe('Days between two rotations; calendar months may make it a thirtieth more'),
+    rotationWindow: z
+      .strictObject({
+        fromHour: z.int().min(0).max(23).default(0).describe('UTC'),
+        hours: z.int().min(1).max(24).default(24),
+      })
+      .default({ fromHour: 0, hours: 24 })
+      .describe('Hours of the day in which rotations may begin; each secret has an hour of its own in it'),
+    grace: z
+      .string()
+      .regex(/^\d{1,7}[smhd]$/, 'expected a whole number and one of s, m, h, d, such as 1h')
+      .refine(isGrace, 'expected at most 90d')
+      .default('1h')
+      .describe('How long a superseded login goes on working'),
+    mirror: z.boolean().default(true).describe('Whether Vault follows the secret'),
+    vault: vault.prefault({}),
+    kubernetes: kubernetes.optional(),
+  })
+  .refine(({ vault, postgres }) => vault.databaseConnection === undefined || postgres !== undefined, {
+    path: ['vault', 'databaseConnection'],
+    error: 'needs postgres, whose privileges the logins get',
+  });
 
 /** As whoever reads the tag judges it. */
 function isGrace(text: string): boolean {

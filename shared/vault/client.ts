@@ -135,7 +135,7 @@ export function connectVault(options: {
 }
 
 /** Zod's own error may hold what it was given; ours does not. */
-function parsed<T>(schema: z.ZodType<T>, answer: unknown): T {
+export function parsed<T>(schema: z.ZodType<T>, answer: unknown): T {
   const result = schema.safeParse(answer);
   if (!result.success) throw new VaultResponseError('Vault answered in an unknown shape');
   return result.data;
@@ -152,7 +152,7 @@ const failure = z.object({
 });
 
 /** Undefined where Vault says 404. Errors are rethrown outside the catch, so that nothing of node-vault's hangs on them. */
-async function translated(request: () => Promise<unknown>): Promise<unknown> {
+export async function translated(request: () => Promise<unknown>): Promise<unknown> {
   const outcome = await request().then(
     (value) => ({ value }),
     (error: unknown) => ({ error: translation(error) }),
