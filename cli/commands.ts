@@ -11,6 +11,16 @@ export interface CommandEntry {
 /** Every command, in the order in which the help lists them. */
 export const commands: readonly CommandEntry[] = [
   {
+    name: 'status',
+    summary: 'Show the fleet as a table: age, next rotation, version, adoption, mirror, grace, health',
+    load: async () => (await import('./status.ts')).statusCommand(),
+  },
+  {
+    name: 'health',
+    summary: 'Show the state of each backend, and the alerts that are not over',
+    load: async () => (await import('./health.ts')).healthCommand(),
+  },
+  {
     name: 'agent',
     summary: 'Serve secrets on this machine, and keep them up to date',
     load: async () => (await import('./agent.ts')).agentCommand(),

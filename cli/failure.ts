@@ -4,8 +4,11 @@
  */
 export function sentenceOf(error: unknown): string {
   if (!(error instanceof Error)) return 'failed';
+  const code = 'code' in error ? error.code : undefined;
+  // A socket's, which the AWS SDK passes on with its own fields added.
+  if (typeof code === 'string' && /^E[A-Z]+$/.test(code))
+    return `the network failed (${code}): look at --region and the address`;
   if ('$metadata' in error || known.has(error.name)) return ofAws(error);
-  if (error instanceof AggregateError || 'code' in error) return unreachable(error);
   return error.constructor === Error ? error.name : plain(error.message);
 }
 
@@ -31,11 +34,6 @@ function ofAws(error: Error): string {
   const action = /perform: ([a-z-]+:[A-Za-z]+)/.exec(error.message)?.[1];
   if (action !== undefined) return `AWS refused ${action}: these credentials may not do that`;
   return `AWS answered ${error.name}`;
-}
-
-function unreachable(error: Error): string {
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
-  return `the network failed (${code}): look at --region, and at the address that you gave`;
 }
 
 /** Without characters that a terminal would act on. */

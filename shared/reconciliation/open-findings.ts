@@ -59,6 +59,7 @@ export function looked(
   return { state: { open, since }, ...(found.length > 0 && { alert: opened }) };
 }
 
-function digest(secretArn: string): string {
+/** How an open finding names its secret. */
+export function digest(secretArn: string): string {
   return createHash('sha256').update(secretArn).digest('hex').slice(0, 16);
 }

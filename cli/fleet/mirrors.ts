@@ -1,0 +1,44 @@
+import pMap from 'p-map';
+import type { Vault } from '../../shared/vault/client.ts';
+import { mirrorPath } from '../../shared/vault/mirror.ts';
+import { sentenceOf } from '../failure.ts';
+import type { FleetSecret } from './secrets.ts';
+
+export interface MirrorStatus {
+  /** `current`: stamped with the version in use. `foreign`: somebody else's key is at the path. */
+  readonly state: 'current' | 'behind' | 'changed' | 'missing' | 'foreign' | 'unknown';
+  readonly reason?: string;
+}
+
+const atOnce = 32;
+
+/** How the mirrors stand, by the secrets' ARNs. Reads stamps only, which hold no value. */
+export async function mirrorsOf(
+  secrets: readonly FleetSecret[],
+  vault: Pick<Vault, 'readMetadata'>,
+): Promise<ReadonlyMap<string, MirrorStatus>> {
+  const mirrored = secrets.filter(({ tags }) => tags['keyturn:mirror'] !== undefined);
+  const found = await pMap(
+    mirrored,
+    async (secret) => {
+      const status = await mirrorOf(secret, vault).catch(
+        (error: unknown): MirrorStatus => ({ state: 'unknown', reason: sentenceOf(error) }),
+      );
+      return [secret.arn, status] as const;
+    },
+    { concurrency: atOnce },
+  );
+  return new Map(found);
+}
+
+async function mirrorOf(
+  { arn, agentId, tags, currentVersionId }: FleetSecret,
+  vault: Pick<Vault, 'readMetadata'>,
+): Promise<MirrorStatus> {
+  const key = await vault.readMetadata(mirrorPath(tags['keyturn:mirror'] ?? '', agentId));
+  if (!key) return { state: 'missing' };
+  const { keyturn_secret: owner, keyturn_version_id: stamped, keyturn_kv_version: ofVersion } = key.custom;
+  if (owner !== arn) return { state: 'foreign' };
+  if (stamped !== currentVersionId) return { state: 'behind' };
+  return { state: ofVersion === String(key.currentVersion) ? 'current' : 'changed' };
+}
