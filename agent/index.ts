@@ -19,6 +19,13 @@ export {
 export type { OpenSecret } from './open-secret.ts';
 export { RotatingPool, type RotatingPoolOptions, rotatingPool } from './postgres.ts';
 export { isUnauthorized, type RefreshableSecrets, retryOnAuthFailure } from './retry-on-auth-failure.ts';
+export { reveal } from './reveal.ts';
+export {
+  type ConnectionDriver,
+  RotatingConnections,
+  type RotatingConnectionsOptions,
+  rotatingConnections,
+} from './rotating-connections.ts';
 export { SecretCache, type SecretCacheOptions } from './secret-cache.ts';
 export type { SecretSource, SecretVersion, WhichVersion } from './secret-version.ts';
 export { agentSecretsManager, secretsManagerSource } from './secrets-manager-source.ts';

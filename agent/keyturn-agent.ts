@@ -11,6 +11,7 @@ import { type InvalidationQueue, openInvalidationQueue } from './invalidation-qu
 import { type OpenSecret, openSecret } from './open-secret.ts';
 import { RotatingPool, type RotatingPoolOptions } from './postgres.ts';
 import { Redactor } from './redactor.ts';
+import { type ConnectionDriver, RotatingConnections } from './rotating-connections.ts';
 import { SecretCache, type SecretCacheOptions } from './secret-cache.ts';
 import type { SecretSource, SecretVersion, WhichVersion } from './secret-version.ts';
 import { agentSecretsManager, secretsManagerSource } from './secrets-manager-source.ts';
@@ -61,7 +62,7 @@ export class KeyturnAgent implements AsyncDisposable {
   readonly #source: SecretSource;
   readonly #listener: InvalidationListener | undefined;
   readonly #owned: { destroy(): void }[] = [];
-  readonly #pools = new Set<RotatingPool>();
+  readonly #pools = new Set<AsyncDisposable>();
   readonly #pooled = new Set<string>();
   readonly #redactor = new Redactor();
   readonly #adopted: AdoptionListener[];
@@ -167,21 +168,25 @@ export class KeyturnAgent implements AsyncDisposable {
 
   /** A pool of PostgreSQL connections with the secret's login. It closes with the agent, or before it. */
   postgres(secretId: string, options: AgentPoolOptions = {}): RotatingPool {
-    if (this.#closing) throw new AgentClosedError('The agent is closed');
-    const { now } = this.#options;
-    const pool = new RotatingPool({
-      cache: this.#cache,
+    return this.#kept(
       secretId,
-      ...(now && { now }),
-      ...options,
-      onAdopted: (adoption) => {
-        this.#tell(adoption);
-        if (options.onAdopted) told(options.onAdopted, adoption);
-      },
-    });
-    this.#pooled.add(secretId);
-    this.#pools.add(pool);
-    return pool;
+      new RotatingPool({ ...options, ...this.#connectionOptions(secretId, options.onAdopted) }),
+    );
+  }
+
+  /**
+   * As `postgres`, for any client that holds a credential while it works: another database's, a queue's, an HTTP agent. What
+   * makes and closes one is the driver's to say.
+   */
+  connections<Client>(
+    secretId: string,
+    driver: ConnectionDriver<Client>,
+    { onAdopted }: { readonly onAdopted?: AdoptionListener } = {},
+  ): RotatingConnections<Client> {
+    return this.#kept(
+      secretId,
+      new RotatingConnections({ driver, ...this.#connectionOptions(secretId, onAdopted) }),
+    );
   }
 
   /** Lets running queries finish, closes connections, ends the poll and forgets every value. Repeating it is harmless. */
@@ -204,6 +209,26 @@ export class KeyturnAgent implements AsyncDisposable {
     for (const client of this.#owned) client.destroy();
     const failed = results.find((result) => result.status === 'rejected');
     if (failed) throw failed.reason;
+  }
+
+  #connectionOptions(secretId: string, onAdopted: AdoptionListener | undefined) {
+    if (this.#closing) throw new AgentClosedError('The agent is closed');
+    const { now } = this.#options;
+    return {
+      cache: this.#cache,
+      secretId,
+      ...(now && { now }),
+      onAdopted: (adoption: Adoption) => {
+        this.#tell(adoption);
+        if (onAdopted) told(onAdopted, adoption);
+      },
+    };
+  }
+
+  #kept<Connections extends AsyncDisposable>(secretId: string, connections: Connections): Connections {
+    this.#pooled.add(secretId);
+    this.#pools.add(connections);
+    return connections;
   }
 
   #arrived(secretId: string, version: SecretVersion): void {
