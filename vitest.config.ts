@@ -6,6 +6,11 @@ const project = (name: string, timeoutMs: number) => ({
 
 export default defineConfig({
   test: {
-    projects: [project('unit', 5_000), project('integration', 60_000), project('end-to-end', 120_000)],
+    projects: [
+      project('unit', 5_000),
+      project('integration', 60_000),
+      project('end-to-end', 120_000),
+      project('faults', 60_000),
+    ],
   },
 });

@@ -33,8 +33,6 @@ beforeAll(async () => {
   aws = parts.use(await startSecretsManager({ port: upstreamPort, region: 'eu-central-1' }));
   const logFile = join(mkdtempSync(join(tmpdir(), 'keyturn-test-')), 'microburst.log');
   microburst = parts.use(await startMicroburst({ port, upstream: aws.url, logFile }));
-  // It reads AWS's service models at the first request, which takes longer than the agents here wait.
-  await fetch(microburst.url, { method: 'POST', headers: { 'x-amz-target': 'secretsmanager.ListSecrets' } });
 });
 afterAll(() => parts.disposeAsync());
 

@@ -79,19 +79,31 @@ export function rotatingEngine(options: {
 /** Puts an agent's secret and its admin's in place, with rotation on. Gives the agent's ARN. */
 export async function putSecrets(
   engine: Engine,
-  { agent, admin, tags = {} }: { agent: SecretJson; admin: SecretJson; tags?: Record<string, string> },
+  {
+    agent,
+    admin,
+    tags = {},
+    names = { agent: 'one', admin: 'postgres' },
+  }: {
+    agent: SecretJson;
+    admin: SecretJson;
+    tags?: Record<string, string>;
+    names?: { readonly agent: string; readonly admin: string };
+  },
 ): Promise<string> {
   const { ARN: masterarn } = await engine.CreateSecret({
-    Name: 'keyturn/admin/postgres',
+    Name: `keyturn/admin/${names.admin}`,
     SecretString: admin.serialize().reveal(),
   });
   const { ARN } = await engine.CreateSecret({
-    Name: 'agents/one/credentials',
+    Name: `agents/${names.agent}/credentials`,
     SecretString: agent.with({ masterarn }).serialize().reveal(),
-    Tags: Object.entries({ agent_id: 'one', managed_by: 'agent-platform', ...tags }).map(([Key, Value]) => ({
-      Key,
-      Value,
-    })),
+    Tags: Object.entries({ agent_id: names.agent, managed_by: 'agent-platform', ...tags }).map(
+      ([Key, Value]) => ({
+        Key,
+        Value,
+      }),
+    ),
   });
   return ARN;
 }
