@@ -25,4 +25,14 @@ export const commands: readonly CommandEntry[] = [
     summary: 'Serve secrets on this machine, and keep them up to date',
     load: async () => (await import('./agent.ts')).agentCommand(),
   },
+  {
+    name: 'reconcile',
+    summary: 'Find what drifted or got stuck in the fleet, and repair it',
+    load: async () => (await import('./reconcile.ts')).reconcileCommand(),
+  },
+  {
+    name: 'unstick',
+    summary: 'Explain what a rotation is stuck at, and end it',
+    load: async () => (await import('./unstick.ts')).unstickCommand(),
+  },
 ];

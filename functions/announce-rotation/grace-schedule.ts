@@ -10,7 +10,10 @@ export interface GraceSchedule {
 }
 
 /** The name is derived from what is scheduled, so that a repeat can't make a second one. At most 64 characters. */
-export function scheduleName({ secretArn, currentVersionId }: GraceEnded): string {
+export function scheduleName({
+  secretArn,
+  currentVersionId,
+}: Pick<GraceEnded, 'secretArn' | 'currentVersionId'>): string {
   const version = /^[\w.-]{1,43}$/.test(currentVersionId) ? currentVersionId : digest(currentVersionId, 43);
   return `${digest(secretArn, 20)}-${version}`;
 }

@@ -8,7 +8,7 @@ import { parsed } from '../../events/contract.ts';
 import { eventBus } from '../../shared/notification/event-bus.ts';
 import { counting } from '../../shared/observability/metrics.ts';
 import { traced } from '../../shared/observability/tracing.ts';
-import { revokeSuperseded } from './revoke-superseded.ts';
+import { type RevocationOutcome, revokeSuperseded } from './revoke-superseded.ts';
 
 const environment = parsed(
   'The environment of revoke-superseded',
@@ -27,6 +27,6 @@ const dependencies = {
   now: () => new Date(Date.now() + secretsManager.config.systemClockOffset),
 };
 
-export const handler = middy<unknown, void>()
+export const handler = middy<unknown, RevocationOutcome>()
   .use([injectLambdaContext(log), traced()])
   .handler((event) => revokeSuperseded(event, dependencies));

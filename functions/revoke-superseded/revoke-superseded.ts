@@ -1,4 +1,5 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { credentialRevoked } from '../../events/credential-revoked/event.ts';
 import { graceEnded } from '../../events/grace-ended/event.ts';
@@ -32,6 +33,10 @@ export interface RevokeSupersededDependencies {
   readonly now: () => Date;
 }
 
+/** What became of a superseded version: `revoked`, or why nothing was. */
+export const revocationOutcome = z.enum(['revoked', 'not managed', 'not superseded', 'pruned', 'in use']);
+export type RevocationOutcome = z.output<typeof revocationOutcome>;
+
 /**
  * Makes the target refuse what a rotation superseded. The call is a hint: what is revoked is judged from the labels, and from
  * the version that the target itself says its login holds. A repeat revokes what is revoked, and says so once more.
@@ -39,7 +44,7 @@ export interface RevokeSupersededDependencies {
 export async function revokeSuperseded(
   input: unknown,
   dependencies: RevokeSupersededDependencies,
-): Promise<void> {
+): Promise<RevocationOutcome> {
   const { secretsManager, bus, log, count, now } = dependencies;
   const request = parsed('The end of a grace period', graceEnded, input);
   const { secretArn, supersededVersionId, currentVersionId, rotationId, graceEndsAt } = request;
@@ -47,7 +52,10 @@ export async function revokeSuperseded(
   const createdAt = await called('ListSecretVersionIds', () => versionDates(secretsManager, secretArn));
   const secret = await called('DescribeSecret', () => describeSecret(secretsManager, secretArn));
   const { stages, lastRotatedAt, tags } = secret;
-  const ignored = (reason: string) => log.info('Nothing revoked', { reason, secretArn, supersededVersionId });
+  const ignored = (reason: RevocationOutcome) => {
+    log.info('Nothing revoked', { reason, secretArn, supersededVersionId });
+    return reason;
+  };
   if (!isManaged(tags)) return ignored('not managed');
   const verdict = verdictOf(request, { stages, createdAt, lastRotatedAt }, graceMsOf(tags), now());
   if (verdict.kind === 'in grace') throw new InGraceError();
@@ -77,6 +85,7 @@ export async function revokeSuperseded(
   ]);
   count('Revocations');
   log.info('Revoked', { secretArn, supersededVersionId, currentVersionId });
+  return 'revoked';
 }
 
 async function revoke(

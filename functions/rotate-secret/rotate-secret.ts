@@ -13,13 +13,15 @@ import type { Rotation, RotationParts } from '../../shared/rotation/rotation.ts'
 import { setSecret } from '../../shared/rotation/set-secret.ts';
 import { testSecret } from '../../shared/rotation/test-secret.ts';
 
+/** In the order in which Secrets Manager asks for them. */
+export const steps = ['createSecret', 'setSecret', 'testSecret', 'finishSecret'] as const;
 const rotationEvent = z.object({
-  Step: z.enum(['createSecret', 'setSecret', 'testSecret', 'finishSecret']),
+  Step: z.enum(steps),
   SecretId: z.string().min(1),
   ClientRequestToken: z.string().min(32).max(64),
   RotationToken: z.string().min(36).max(256).optional(),
 });
-type Step = z.output<typeof rotationEvent>['Step'];
+export type Step = (typeof steps)[number];
 
 export interface RotateSecretDependencies extends RotationParts {
   readonly bus: EventBus;

@@ -30,6 +30,16 @@ export interface Revocation {
  */
 export type Revoked = 'revoked' | 'in use';
 
+/** A login that a server takes. */
+export interface TargetLogin {
+  readonly server: string;
+  readonly name: string;
+  /** What it and its twin have in common. */
+  readonly group: string;
+  /** The version that its password is of; undefined for a login that no rotation has touched. */
+  readonly versionId: string | undefined;
+}
+
 /**
  * Knows one kind of target. Functions of plain data: nothing is remembered between two calls, and each may be repeated after
  * it was killed anywhere.
@@ -42,4 +52,6 @@ export interface Rotator {
   /** Uses `pending` as its agent would, grants included. */
   verify(pending: SecretJson): Promise<void>;
   revoke(revocation: Revocation): Promise<Revoked>;
+  /** Every login that the admin's server takes, in one question. */
+  logins(admin: SecretJson): Promise<readonly TargetLogin[]>;
 }

@@ -1,6 +1,8 @@
 import {
   BatchGetSecretValueCommand,
   GetSecretValueCommand,
+  InvalidParameterException,
+  InvalidRequestException,
   ListSecretVersionIdsCommand,
   PutSecretValueCommand,
   ResourceExistsException,
@@ -100,6 +102,28 @@ export async function moveCurrent(
       }),
     ),
   );
+}
+
+/** Takes AWSPENDING off a version. Where another version has it by now, or none, nothing is to be done. */
+export async function releasePending(
+  client: SecretsManagerClient,
+  secretId: string,
+  versionId: string,
+): Promise<void> {
+  await called('UpdateSecretVersionStage', async () => {
+    try {
+      await client.send(
+        new UpdateSecretVersionStageCommand({
+          SecretId: secretId,
+          VersionStage: 'AWSPENDING',
+          RemoveFromVersionId: versionId,
+        }),
+      );
+    } catch (error) {
+      if (error instanceof InvalidParameterException || error instanceof InvalidRequestException) return;
+      throw error;
+    }
+  });
 }
 
 /** The ids of the newest versions, those without a label included, newest first. */

@@ -7,6 +7,7 @@ import type { Rotator, Strategy } from '../rotator.ts';
 import { applyDualUser } from './apply-dual-user.ts';
 import { applySingleUser } from './apply-single-user.ts';
 import { type PostgresLogin, postgresLogin, sameServer } from './credential.ts';
+import { loginsOn } from './logins.ts';
 import { alternateOf } from './names.ts';
 import { revokeLogin } from './revoke.ts';
 import { verifyLogin } from './verify.ts';
@@ -48,6 +49,10 @@ export const postgres: Rotator = {
       admin: adminLogin(admin, login),
       supersededVersionIds,
     });
+  },
+
+  async logins(admin) {
+    return loginsOn(postgresLogin(admin.with({ engine: 'postgres' })));
   },
 };
 

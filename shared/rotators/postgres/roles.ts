@@ -25,13 +25,13 @@ export async function roleOf(connection: Connection, name: string): Promise<Role
     [name],
   );
   if (!row) return undefined;
-  const comment = typeof row.comment === 'string' ? row.comment : '';
-  const madeByKeyturn = comment.startsWith(mark);
-  return {
-    canLogIn: row.rolcanlogin === true,
-    madeByKeyturn,
-    versionId: madeByKeyturn ? comment.slice(mark.length) : undefined,
-  };
+  const versionId = versionIn(row.comment);
+  return { canLogIn: row.rolcanlogin === true, madeByKeyturn: versionId !== undefined, versionId };
+}
+
+/** The version that a role's comment names, where the comment is Keyturn's. */
+export function versionIn(comment: unknown): string | undefined {
+  return typeof comment === 'string' && comment.startsWith(mark) ? comment.slice(mark.length) : undefined;
 }
 
 /** Writes whose version the role's password is (ADR 3). A version id is an identifier, not a secret. */

@@ -202,14 +202,7 @@ test('more events than a call takes go out in several', async () => {
 });
 
 test('a schedule is named by secret and version, within 64 characters for any version id', () => {
-  const of = (secretArn: string, currentVersionId: string) =>
-    scheduleName({
-      secretArn,
-      currentVersionId,
-      rotationId: current,
-      supersededVersionId: previous,
-      graceEndsAt: '',
-    });
+  const of = (secretArn: string, currentVersionId: string) => scheduleName({ secretArn, currentVersionId });
   expect(of(arn, current)).toMatch(new RegExp(`^[0-9a-f]{20}-${current}$`));
   expect(of(`${arn}x`, current)).not.toBe(of(arn, current));
   expect(of(arn, `/${'x'.repeat(63)}`)).toMatch(/^[0-9a-f]{20}-[0-9a-f]{43}$/);

@@ -8,6 +8,7 @@ const needed: Readonly<Record<string, string>> = {
   'announce-rotation': 'EVENT_BUS_NAME',
   'check-backend-health': 'ALERT_TOPIC_ARN',
   'invalidate-caches': 'INVALIDATION_TOPIC_ARN',
+  'reconcile-fleet': 'STATE_TABLE_NAME',
   'record-adoption': 'STATE_TABLE_NAME',
   'revoke-superseded': 'EVENT_BUS_NAME',
   'rotate-secret': 'EVENT_BUS_NAME',

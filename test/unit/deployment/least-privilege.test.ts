@@ -2,7 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { allowedBy, allResources, functions, ofType } from './template.ts';
 
 /** The actions that AWS gives no resource of their own: the only ones that may have `*`. */
-const withoutResource = ['secretsmanager:BatchGetSecretValue', 'secretsmanager:ListSecrets'];
+const withoutResource = [
+  'secretsmanager:BatchGetSecretValue',
+  'secretsmanager:ListSecrets',
+  'scheduler:ListSchedules',
+];
 
 describe('what a deployment lets each function do', () => {
   it.each(functions)('$name has a role of its own', ({ name, function: { role } }) => {
@@ -19,13 +23,27 @@ describe('what a deployment lets each function do', () => {
     }
   });
 
-  it('lets only rotate-secret write secrets', () => {
+  it('lets only rotate-secret write secrets; the reconciler may let a pending version go', () => {
     const writers = ofType('AWS::IAM::Role').filter(([, role]) =>
-      allowedBy(role).some(({ actions }) =>
-        actions.some((action) => /secretsmanager:(Put|Update|Delete|Create|Tag)/.test(action)),
+      allowedBy(role).some(
+        ({ actions, condition }) =>
+          actions.some((action) => /secretsmanager:(Put|Update|Delete|Create|Tag)/.test(action)) &&
+          condition.StringEquals?.['secretsmanager:VersionStage'] !== 'AWSPENDING',
       ),
     );
     expect(writers.map(([id]) => id)).toEqual(['RotateSecretRole']);
+  });
+
+  it("never lets the reconciler move AWSCURRENT, or change a rotation's rules", () => {
+    const role = allResources.ReconcileFleetRole;
+    if (!role) throw new Error('The role is gone');
+    const of = (action: string) => allowedBy(role).filter(({ actions }) => actions.includes(action));
+    expect(of('secretsmanager:UpdateSecretVersionStage')).toMatchObject([
+      { condition: { StringEquals: { 'secretsmanager:VersionStage': 'AWSPENDING' } } },
+    ]);
+    expect(of('secretsmanager:RotateSecret')).toMatchObject([
+      { condition: { Bool: { 'secretsmanager:ModifyRotationRules': 'false' } } },
+    ]);
   });
 
   it('never lets announce-rotation and invalidate-caches read a value or the key that opens it', () => {

@@ -57,13 +57,20 @@ const statement = z.looseObject({
   Effect: z.enum(['Allow', 'Deny']),
   Action: z.union([z.string(), z.array(z.string())]),
   Resource: z.unknown(),
+  Condition: z.record(z.string(), z.record(z.string(), z.unknown())).optional(),
 });
 const policies = z.array(z.object({ PolicyDocument: z.object({ Statement: z.array(statement) }) }));
 
-/** What a role allows: each statement's actions, and its resource. */
-export function allowedBy(role: Resource): { actions: string[]; resource: unknown }[] {
+/** What a role allows: each statement's actions, its resource and its conditions. */
+export function allowedBy(
+  role: Resource,
+): { actions: string[]; resource: unknown; condition: Record<string, Record<string, unknown>> }[] {
   return policies
     .parse(role.Properties.Policies)
     .flatMap((policy) => policy.PolicyDocument.Statement)
-    .map((one) => ({ actions: [one.Action].flat(), resource: one.Resource }));
+    .map(({ Action, Resource, Condition = {} }) => ({
+      actions: [Action].flat(),
+      resource: Resource,
+      condition: Condition,
+    }));
 }

@@ -1,0 +1,28 @@
+import type { LambdaClient } from '@aws-sdk/client-lambda';
+import { revocationOutcome } from '../revoke-superseded/revoke-superseded.ts';
+import { ask, FunctionFailedError } from './ask.ts';
+import type { ReconcileParts } from './kind.ts';
+
+/**
+ * The functions whose business the repairs are. Asked, they do it under their own roles: the reconciler itself may neither put
+ * a value nor move AWSCURRENT.
+ */
+export function askedFunctions(
+  client: LambdaClient,
+  { rotate, revoke }: { readonly rotate: string; readonly revoke: string },
+): Pick<ReconcileParts, 'takeStep' | 'revoke'> {
+  return {
+    async takeStep(Step, SecretId, ClientRequestToken) {
+      try {
+        await ask(client, rotate, { Step, SecretId, ClientRequestToken });
+        return undefined;
+      } catch (error) {
+        if (error instanceof FunctionFailedError) return error.errorClass;
+        throw error;
+      }
+    },
+    async revoke(ended) {
+      return revocationOutcome.parse(await ask(client, revoke, ended));
+    },
+  };
+}

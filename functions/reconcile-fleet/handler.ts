@@ -1,0 +1,109 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { Logger } from '@aws-lambda-powertools/logger';
+import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
+import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import { SchedulerClient } from '@aws-sdk/client-scheduler';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { SNSClient } from '@aws-sdk/client-sns';
+import middy from '@middy/core';
+import * as z from 'zod';
+import { parsed } from '../../events/contract.ts';
+import { alertsTo } from '../../shared/notification/alert.ts';
+import { eventBus } from '../../shared/notification/event-bus.ts';
+import { traced } from '../../shared/observability/tracing.ts';
+import { findingsState } from '../../shared/reconciliation/report-findings.ts';
+import { paced } from '../../shared/secrets-manager/pace.ts';
+import { askedFunctions } from './ask-functions.ts';
+import { findingEvent } from './finding-event.ts';
+import { reconcileFleet, reconcileRequest } from './reconcile-fleet.ts';
+import { unstick, unstickRequest } from './unstick.ts';
+
+const environment = parsed(
+  'The environment of reconcile-fleet',
+  z.object({
+    EVENT_BUS_NAME: z.string().min(1),
+    STATE_TABLE_NAME: z.string().min(1),
+    ALERT_TOPIC_ARN: z.string().min(1),
+    RUNBOOK_URL: z.string().min(1),
+    ADMIN_SECRETS: z.string().min(1),
+    ROTATE_FUNCTION_NAME: z.string().min(1),
+    REVOKE_FUNCTION_ARN: z.string().min(1),
+    SCHEDULE_GROUP_NAME: z.string().min(1),
+    SCHEDULER_ROLE_ARN: z.string().min(1),
+    SCHEDULE_DEAD_LETTER_ARN: z.string().min(1),
+  }),
+  process.env,
+);
+/** Writes to Secrets Manager a second: a fifth of what an account may, so that its schedules have the rest. */
+const writesPerSecond = 10;
+/** Runs that continue each other within an hour. */
+const rounds = 4;
+
+/** Some secrets could not be looked at. The log names them; the delivery is repeated, and what was repaired stays so. */
+class NotAllExaminedError extends Error {
+  override readonly name = 'NotAllExaminedError';
+}
+
+const log = new Logger();
+const client = { customUserAgent: [['keyturn', 'reconcile-fleet']] as [string, string][] };
+const secretsManager = new SecretsManagerClient({ ...client, maxAttempts: 6 });
+const lambda = new LambdaClient(client);
+const now = () => new Date(Date.now() + secretsManager.config.systemClockOffset);
+const parts = {
+  secretsManager,
+  scheduler: new SchedulerClient(client),
+  schedule: {
+    groupName: environment.SCHEDULE_GROUP_NAME,
+    targetArn: environment.REVOKE_FUNCTION_ARN,
+    roleArn: environment.SCHEDULER_ROLE_ARN,
+    deadLetterArn: environment.SCHEDULE_DEAD_LETTER_ARN,
+  },
+  adminSecretsPrefix: environment.ADMIN_SECRETS.replace(/\*.*$/, ''),
+  ...askedFunctions(lambda, {
+    rotate: environment.ROTATE_FUNCTION_NAME,
+    revoke: environment.REVOKE_FUNCTION_ARN,
+  }),
+  turn: paced(writesPerSecond, { now: Date.now, pause }),
+  now,
+  report: {
+    records: findingsState(new DynamoDBClient(client), environment.STATE_TABLE_NAME),
+    bus: eventBus(new EventBridgeClient(client), environment.EVENT_BUS_NAME),
+    eventOf: findingEvent,
+    send: alertsTo(new SNSClient(client), environment.ALERT_TOPIC_ARN),
+    runbookUrl: environment.RUNBOOK_URL,
+    now,
+  },
+  log,
+};
+const request = z.discriminatedUnion('action', [
+  reconcileRequest.extend({ isScheduled: z.boolean().default(false) }),
+  unstickRequest,
+]);
+
+export const handler = middy<unknown, unknown>()
+  .use([injectLambdaContext(log), traced()])
+  .handler(async (event, context) => {
+    const asked = parsed('The request', request, event);
+    if (asked.action === 'unstick') return unstick(asked, parts);
+    const report = await reconcileFleet(asked, {
+      ...parts,
+      remainingMs: () => context.getRemainingTimeInMillis(),
+    });
+    if (!asked.isScheduled) return report;
+    // A person's command asks again by itself.
+    if (!report.isFinished && asked.round < rounds) {
+      const next = { action: 'reconcile', isScheduled: true, round: asked.round + 1 };
+      await lambda.send(
+        new InvokeCommand({
+          FunctionName: context.functionName,
+          InvocationType: 'Event',
+          Payload: JSON.stringify(next),
+        }),
+      );
+    }
+    const { length } = report.unexamined;
+    if (length > 0) throw new NotAllExaminedError(`${length} secret(s) could not be looked at`);
+    return { secrets: report.secrets, findings: report.findings.length };
+  });

@@ -1,0 +1,54 @@
+import type { SchedulerClient } from '@aws-sdk/client-scheduler';
+import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import type { GraceEnded } from '../../events/grace-ended/event.ts';
+import type { Finding } from '../../shared/reconciliation/finding.ts';
+import type { FleetSecret } from '../../shared/reconciliation/fleet.ts';
+import type { Turn } from '../../shared/secrets-manager/pace.ts';
+import type { GraceSchedule } from '../announce-rotation/grace-schedule.ts';
+import type { RevocationOutcome } from '../revoke-superseded/revoke-superseded.ts';
+import type { Step } from '../rotate-secret/rotate-secret.ts';
+
+export interface ReconcileParts {
+  readonly secretsManager: SecretsManagerClient;
+  readonly scheduler: SchedulerClient;
+  readonly schedule: GraceSchedule;
+  /** What the names of the admin secrets begin with. */
+  readonly adminSecretsPrefix: string;
+  /** Has rotate-secret take a step, as Secrets Manager would. Gives the class of the error that it failed with. */
+  readonly takeStep: (step: Step, secretArn: string, token: string) => Promise<string | undefined>;
+  /** Has revoke-superseded revoke. */
+  readonly revoke: (ended: GraceEnded) => Promise<RevocationOutcome>;
+  /** Waited for before each write to Secrets Manager. */
+  readonly turn: Turn;
+  readonly now: () => Date;
+}
+
+/** `look` only reads. */
+export type How = 'look' | 'repair';
+
+export interface Suspects {
+  readonly suspects: readonly FleetSecret[];
+  /** Of which secrets the look can tell, by ARN. */
+  readonly checked: ReadonlySet<string> | 'all';
+}
+
+/** One kind of what may be amiss. The same secret is settled by each kind on its own. */
+export interface Kind {
+  readonly kind: string;
+  /** Which secrets to look at closely, from the list alone where that is possible. */
+  suspects(fleet: readonly FleetSecret[], parts: ReconcileParts): Promise<Suspects>;
+  /**
+   * Looks at what Secrets Manager and the target say now, and repairs. Undefined where all is well by now. It keeps no memory:
+   * killed anywhere, repeated, or beside another run, it judges anew.
+   */
+  settle(secret: FleetSecret, how: How, parts: ReconcileParts): Promise<Finding | undefined>;
+}
+
+export function finding(
+  kind: string,
+  { name, arn, agentId }: FleetSecret,
+  explanation: string,
+  outcome: Finding['outcome'],
+): Finding {
+  return { kind, secret: name, secretArn: arn, agentId, explanation, outcome };
+}

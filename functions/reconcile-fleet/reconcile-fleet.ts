@@ -1,0 +1,113 @@
+import pMap from 'p-map';
+import * as z from 'zod';
+import type { Finding } from '../../shared/reconciliation/finding.ts';
+import { describeFleetSecret, type FleetSecret, listFleet } from '../../shared/reconciliation/fleet.ts';
+import { type ReportParts, reportFindings } from '../../shared/reconciliation/report-findings.ts';
+import type { FleetReport } from './answers.ts';
+import { graceScheduleLost } from './grace-schedule-lost.ts';
+import { finding, type How, type Kind, type ReconcileParts } from './kind.ts';
+import { rotationOff } from './rotation-off.ts';
+import { rotationOverdue } from './rotation-overdue.ts';
+import { rotationStuck } from './rotation-stuck.ts';
+import { supersededStillValid } from './superseded-still-valid.ts';
+
+/** What lets somebody in who shouldn't be comes first; what is slowest last. */
+export const kinds: readonly Kind[] = [
+  supersededStillValid,
+  graceScheduleLost,
+  rotationOff,
+  rotationStuck,
+  rotationOverdue,
+];
+
+export const reconcileRequest = z.strictObject({
+  action: z.literal('reconcile'),
+  /** Only look: nothing is written, and nobody is told. */
+  dryRun: z.boolean().default(false),
+  /** Names or ARNs; without them the whole fleet. */
+  secrets: z.array(z.string().min(1).max(2_048)).max(1_000).optional(),
+  /** Which run this is of those that continue each other. */
+  round: z.int().min(1).max(10).default(1),
+});
+export type ReconcileRequest = z.output<typeof reconcileRequest>;
+
+export interface FleetParts extends ReconcileParts {
+  readonly report: ReportParts;
+  /** Until this run is ended from outside. */
+  readonly remainingMs: () => number;
+  readonly log: { warn(message: string, fields: Record<string, string>): void };
+}
+
+/** Secrets that are looked at closely at the same time. */
+const atOnce = 10;
+/** A rotation's four steps, of 30 s each, may have begun. */
+const reserveMs = 150_000;
+
+/**
+ * Looks at the fleet kind by kind, repairs what can be, and tells on-call. Its only memory is what was told: a run that is
+ * killed, or runs beside another one, leaves nothing that the next doesn't find in the labels and at the targets.
+ */
+export async function reconcileFleet(
+  { dryRun, secrets }: ReconcileRequest,
+  parts: FleetParts,
+): Promise<FleetReport> {
+  const { secretsManager } = parts;
+  const fleet = secrets
+    ? (await pMap(secrets, (id) => describeFleetSecret(secretsManager, id), { concurrency: atOnce })).flatMap(
+        (secret) => secret ?? [],
+      )
+    : await listFleet(secretsManager);
+  const findings: Finding[] = [];
+  const unexamined = new Set<string>();
+  let isFinished = true;
+  for (const kind of kinds) {
+    const { suspects, checked } = await kind.suspects(fleet, parts);
+    const missed = new Set<string>();
+    const found = await pMap(
+      inTurn(suspects, parts.now()),
+      async (secret) => {
+        if (parts.remainingMs() < reserveMs) {
+          isFinished = false;
+          return finding(kind.kind, secret, 'not looked at closely yet', 'waiting');
+        }
+        return settled(kind, secret, dryRun ? 'look' : 'repair', parts, () => missed.add(secret.arn));
+      },
+      { concurrency: atOnce },
+    );
+    const ofKind = found.flatMap((each) => each ?? []);
+    findings.push(...ofKind);
+    for (const { arn, name } of fleet) if (missed.has(arn)) unexamined.add(name);
+    if (dryRun) continue;
+    const whole = checked === 'all' && secrets === undefined && missed.size === 0;
+    const covered = fleet.flatMap(({ arn }) =>
+      (checked === 'all' || checked.has(arn)) && !missed.has(arn) ? arn : [],
+    );
+    await reportFindings(kind.kind, ofKind, whole ? 'all' : new Set(covered), parts.report);
+  }
+  return { secrets: fleet.length, findings, unexamined: [...unexamined], isFinished };
+}
+
+/** One secret that can't be looked at keeps no other from it. */
+async function settled(
+  kind: Kind,
+  secret: FleetSecret,
+  how: How,
+  parts: FleetParts,
+  missed: () => void,
+): Promise<Finding | undefined> {
+  try {
+    return await kind.settle(secret, how, parts);
+  } catch (error) {
+    missed();
+    const errorClass = error instanceof Error ? error.name : 'UnknownError';
+    parts.log.warn('Not examined', { kind: kind.kind, secretArn: secret.arn, errorClass });
+    return undefined;
+  }
+}
+
+/** Begins elsewhere each hour, so that those which take all the time and never heal don't keep the others waiting for ever. */
+function inTurn(suspects: readonly FleetSecret[], now: Date): readonly FleetSecret[] {
+  const hour = Math.floor(now.getTime() / 3_600_000);
+  const start = suspects.length === 0 ? 0 : (hour * 7_919) % suspects.length;
+  return [...suspects.slice(start), ...suspects.slice(0, start)];
+}

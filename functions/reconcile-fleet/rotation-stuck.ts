@@ -1,0 +1,106 @@
+import { versionDates } from '../../shared/labels/read.ts';
+import type { Finding } from '../../shared/reconciliation/finding.ts';
+import { describeFleetSecret, type FleetSecret, versionWith } from '../../shared/reconciliation/fleet.ts';
+import { rotateOnce } from '../../shared/reconciliation/rotate-once.ts';
+import { causeOf, explained } from '../../shared/reconciliation/stuck.ts';
+import { incompleteVersion, stuckAfterMs } from '../../shared/reconciliation/suspicions.ts';
+import { called } from '../../shared/secrets-manager/errors.ts';
+import { releasePending } from '../../shared/secrets-manager/versions.ts';
+import { steps } from '../rotate-secret/rotate-secret.ts';
+import { finding, type Kind, type ReconcileParts } from './kind.ts';
+
+/** A rotation began and doesn't end, and RotateSecret begins no other meanwhile. */
+export const rotationStuck: Kind = {
+  kind: 'rotation-stuck',
+
+  async suspects(fleet) {
+    const suspects = fleet.filter((secret) => incompleteVersion(secret) !== undefined);
+    return { suspects, checked: 'all' };
+  },
+
+  async settle({ arn }, how, parts) {
+    const stuck = await incompleteRotation(arn, parts);
+    if (!stuck || parts.now().getTime() < stuck.since.getTime() + stuckAfterMs) return undefined;
+    const { secret, versionId } = stuck;
+    const cause = await causeOf(parts.secretsManager, secret, versionId);
+    const explanation = `since ${stuck.since.toISOString()}: ${explained(cause)}`;
+    if (how === 'look') return finding(this.kind, secret, explanation, 'waiting');
+    const outcome = ['cancelled', 'unusable value'].includes(cause)
+      ? await abandon(stuck, parts)
+      : await complete(stuck, parts);
+    return finding(this.kind, secret, [explanation, ...outcome.more].join('; '), outcome.outcome);
+  },
+};
+
+export interface IncompleteRotation {
+  readonly secret: FleetSecret;
+  readonly versionId: string;
+  readonly since: Date;
+  readonly createdAt: Readonly<Record<string, Date>>;
+}
+
+/** A secret's rotation that has begun and not ended. Dates first: the labels are never older than they are. */
+export async function incompleteRotation(
+  secretArn: string,
+  { secretsManager }: Pick<ReconcileParts, 'secretsManager'>,
+): Promise<IncompleteRotation | undefined> {
+  const createdAt = await called('ListSecretVersionIds', () => versionDates(secretsManager, secretArn));
+  const secret = await describeFleetSecret(secretsManager, secretArn);
+  const versionId = secret && incompleteVersion(secret);
+  const since = versionId !== undefined && Object.hasOwn(createdAt, versionId) && createdAt[versionId];
+  return secret && versionId !== undefined && since ? { secret, versionId, since, createdAt } : undefined;
+}
+
+export interface Ended {
+  readonly outcome: Finding['outcome'];
+  /** What is to be said besides the cause. */
+  readonly more: readonly string[];
+}
+
+/** They may end by themselves: the target answers again, Secrets Manager does, or another rotation took over. */
+const passing = ['TargetUnreachableError', 'SecretsManagerError', 'NotPendingError', 'UnknownVersionError'];
+/** A password that the target's policy doesn't take is never taken: the next rotation makes another. */
+const spent = ['TargetFailedError', 'InvalidSecretError'];
+
+/**
+ * Takes the same rotation to its end, by the steps that Secrets Manager itself would ask for again: each judges by the labels,
+ * and does nothing where it was done. testSecret stands before finishSecret, so nothing is promoted that it refuses. Beside
+ * Secrets Manager's own attempt, both do the same with the same token; killed, the next run finds the rotation where it was left.
+ */
+export async function complete(stuck: IncompleteRotation, parts: ReconcileParts): Promise<Ended> {
+  const { secret, versionId } = stuck;
+  for (const step of steps) {
+    // Two of the steps write.
+    if (step === 'createSecret' || step === 'finishSecret') await parts.turn();
+    const errorClass = await parts.takeStep(step, secret.arn, versionId);
+    if (errorClass === undefined) continue;
+    const failed = `${step} fails with ${errorClass}`;
+    if (passing.includes(errorClass)) return { outcome: 'waiting', more: [failed] };
+    if (spent.includes(errorClass)) {
+      const { more } = await abandon(stuck, parts);
+      return { outcome: 'waiting', more: [failed, ...more] };
+    }
+    return { outcome: 'needs a person', more: [failed] };
+  }
+  return { outcome: 'repaired', more: ['the rotation was completed'] };
+}
+
+/**
+ * Lets the pending version go, and begins the next rotation where rotation is on. AWSCURRENT is untouched, and the twin that
+ * the version may have been given to is overwritten by that next rotation. Killed between the two, the secret is overdue by
+ * its dates, or rotates with its schedule.
+ */
+export async function abandon(
+  { secret, versionId, createdAt }: IncompleteRotation,
+  { secretsManager, turn }: ReconcileParts,
+): Promise<Ended> {
+  await turn();
+  await releasePending(secretsManager, secret.arn, versionId);
+  const current = versionWith('AWSCURRENT', secret);
+  if (!secret.rotationEnabled || current === undefined) {
+    return { outcome: 'repaired', more: ['its version was let go; rotation is off'] };
+  }
+  await turn();
+  const begun = await rotateOnce(secretsManager, secret.arn, current, createdAt);
+  return { outcome: 'repaired', more: [`its version was let go, and the next rotation is ${begun}`] };
+}

@@ -1,0 +1,36 @@
+import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { changeOf } from '../labels/change.ts';
+import { versionDates } from '../labels/read.ts';
+import { graceMsOf } from '../labels/tags.ts';
+import { called } from '../secrets-manager/errors.ts';
+import { describeFleetSecret, type FleetSecret, versionWith } from './fleet.ts';
+
+export interface RotatedVersions {
+  readonly secret: FleetSecret;
+  readonly supersededVersionId: string;
+  readonly currentVersionId: string;
+  /** Counted as revoke-superseded counts it: from the later of the version's making and the rotation's end. */
+  readonly graceEndsAt: Date;
+}
+
+/** What a secret's latest rotation made and superseded. Undefined where a change by hand, or nothing, came last. */
+export async function rotatedVersions(
+  client: SecretsManagerClient,
+  secretArn: string,
+): Promise<RotatedVersions | undefined> {
+  // Dates first: a label that moves in between is on a version without a date, and tells nothing yet.
+  const createdAt = await called('ListSecretVersionIds', () => versionDates(client, secretArn));
+  const secret = await describeFleetSecret(client, secretArn);
+  const currentVersionId = secret && versionWith('AWSCURRENT', secret);
+  if (!secret || currentVersionId === undefined) return undefined;
+  const { stages, lastRotatedAt, tags } = secret;
+  const change = changeOf(currentVersionId, { stages, createdAt, lastRotatedAt });
+  if (change.kind !== 'rotated' || change.supersededVersionId === undefined) return undefined;
+  const began = Math.max(change.currentCreatedAt.getTime(), lastRotatedAt?.getTime() ?? 0);
+  return {
+    secret,
+    supersededVersionId: change.supersededVersionId,
+    currentVersionId,
+    graceEndsAt: new Date(began + graceMsOf(tags)),
+  };
+}

@@ -1,0 +1,70 @@
+import { graceMsOf, SecretTagError } from '../labels/tags.ts';
+import { type FleetSecret, versionWith } from './fleet.ts';
+
+const minuteMs = 60_000;
+const hourMs = 60 * minuteMs;
+const dayMs = 24 * hourMs;
+/** Secrets Manager may begin a rotation late in its window, and dates lag behind. */
+const overdueAfterMs = hourMs;
+/** Four steps of at most 30 s each, and Secrets Manager's own attempts at them. */
+export const stuckAfterMs = 15 * minuteMs;
+/** Whoever makes a secret turns its rotation on a moment later. */
+const newForMs = hourMs;
+/** The event that makes a schedule may take a while, and so may the list. */
+const announcedWithinMs = 15 * minuteMs;
+
+/** When its rotation was due at the latest, where that is past and no rotation has begun. */
+export function overdueSince(secret: FleetSecret, now: Date): Date | undefined {
+  const { rotationEnabled, nextRotationAt, lastRotatedAt, createdAt, everyDays } = secret;
+  if (!rotationEnabled || incompleteVersion(secret) !== undefined) return undefined;
+  if (versionWith('AWSCURRENT', secret) === undefined) return undefined;
+  const last = lastRotatedAt ?? createdAt;
+  const byRule = last && everyDays !== undefined ? endOfDay(last.getTime() + everyDays * dayMs) : undefined;
+  const due = nextRotationAt ?? byRule;
+  return due && now.getTime() > due.getTime() + overdueAfterMs ? due : undefined;
+}
+
+/** How long before its end a window may have opened: a day at most, and not before the half of a short interval. */
+export function windowMs({ everyDays, schedule }: Pick<FleetSecret, 'everyDays' | 'schedule'>): number {
+  const hours = /^rate\((\d+) hours?\)$/.exec(schedule ?? '')?.[1];
+  const intervalMs = hours === undefined ? (everyDays ?? 2) * dayMs : Number(hours) * hourMs;
+  return Math.min(dayMs, intervalMs / 2);
+}
+
+/** The version of a rotation that hasn't ended: while there is one, RotateSecret begins no other. */
+export function incompleteVersion(secret: Pick<FleetSecret, 'stages'>): string | undefined {
+  const pending = versionWith('AWSPENDING', secret);
+  return pending === versionWith('AWSCURRENT', secret) ? undefined : pending;
+}
+
+/** Whether nobody rotates it. */
+export function isRotationOff({ rotationEnabled, createdAt }: FleetSecret, now: Date): boolean {
+  return !rotationEnabled && now.getTime() > (createdAt?.getTime() ?? 0) + newForMs;
+}
+
+export type Grace =
+  | { readonly kind: 'running'; readonly supersededVersionId: string; readonly currentVersionId: string }
+  | { readonly kind: 'over'; readonly supersededVersionId: string; readonly currentVersionId: string }
+  /** The tag says no period, so no end could be scheduled. */
+  | { readonly kind: 'unreadable'; readonly tag: string };
+
+/** How the grace period of what the latest rotation superseded stands, as far as labels and dates tell. */
+export function graceOf(secret: FleetSecret, now: Date): Grace | undefined {
+  const { lastRotatedAt, tags } = secret;
+  const supersededVersionId = versionWith('AWSPREVIOUS', secret);
+  const currentVersionId = versionWith('AWSCURRENT', secret);
+  if (!lastRotatedAt || supersededVersionId === undefined || currentVersionId === undefined) return undefined;
+  // Just now: the event that schedules its end is on its way.
+  if (now.getTime() < lastRotatedAt.getTime() + announcedWithinMs) return undefined;
+  try {
+    const kind = now.getTime() < lastRotatedAt.getTime() + graceMsOf(tags) ? 'running' : 'over';
+    return { kind, supersededVersionId, currentVersionId };
+  } catch (error) {
+    if (error instanceof SecretTagError) return { kind: 'unreadable', tag: error.tag };
+    throw error;
+  }
+}
+
+function endOfDay(ms: number): Date {
+  return new Date((Math.floor(ms / dayMs) + 1) * dayMs);
+}

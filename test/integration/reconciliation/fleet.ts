@@ -1,0 +1,233 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PassThrough, Writable } from 'node:stream';
+import { Command } from 'commander';
+import { terminal } from '../../../cli/output.ts';
+import { reconcileCommand } from '../../../cli/reconcile.ts';
+import { unstickCommand } from '../../../cli/unstick.ts';
+import { findingEvent } from '../../../functions/reconcile-fleet/finding-event.ts';
+import type { ReconcileParts } from '../../../functions/reconcile-fleet/kind.ts';
+import {
+  type FleetParts,
+  reconcileFleet,
+  reconcileRequest,
+} from '../../../functions/reconcile-fleet/reconcile-fleet.ts';
+import { unstick, unstickRequest } from '../../../functions/reconcile-fleet/unstick.ts';
+import { revokeSuperseded } from '../../../functions/revoke-superseded/revoke-superseded.ts';
+import { rotateSecret, type Step } from '../../../functions/rotate-secret/rotate-secret.ts';
+import { root } from '../../../local/root.ts';
+import { createClock } from '../../../local/secrets-manager/clock.ts';
+import { createEngine, type Engine } from '../../../local/secrets-manager/engine.ts';
+import type { SecretJson } from '../../../shared/credential/secret-json.ts';
+import { SecretJson as Json } from '../../../shared/credential/secret-json.ts';
+import { SecretValue } from '../../../shared/credential/secret-value.ts';
+import type { AlertMessage } from '../../../shared/notification/alert.ts';
+import type { OutgoingEvent } from '../../../shared/notification/event-bus.ts';
+import { recordsInMemory } from '../../unit/state/in-memory.ts';
+import { clientOf, witness } from '../rotation/in-process.ts';
+import { adminOf, agentOn, type postgresForTests } from '../rotation/setting.ts';
+import { type InMemoryScheduler, schedulerClientOf } from './scheduler.ts';
+
+export const functionArn = 'arn:aws:lambda:eu-central-1:000000000000:function:keyturn-test-rotate-secret';
+const hourMs = 3_600_000;
+export const dayMs = 24 * hourMs;
+
+/** Told of every outside call of the reconciler, before it is made and after: a test may have it die there. */
+export interface Watch {
+  before(call: string): void;
+  after(call: string): void;
+}
+const unwatched: Watch = { before: () => undefined, after: () => undefined };
+
+export type Fleet = Awaited<ReturnType<typeof fleetOn>>;
+
+/** A fleet on one PostgreSQL server and the engine, whose clock can be moved; rotate-secret fails where it is told to. */
+export function fleetOn(server: Awaited<ReturnType<typeof postgresForTests>>) {
+  const clock = createClock();
+  const { parts: rotation } = witness();
+  let failing: ((step: Step) => void) | undefined;
+  const engine: Engine = createEngine({
+    now: clock.now,
+    attempts: 1,
+    wait: async () => undefined,
+    invoke: async (_, event) => {
+      failing?.(event.Step);
+      await rotateSecret(event, { ...rotation, secretsManager: clientOf(engine) });
+    },
+  });
+  const said: string[] = [];
+  const alerts: AlertMessage[] = [];
+  const events: OutgoingEvent[] = [];
+  const scheduler: InMemoryScheduler = new Map();
+  const records: FleetParts['report']['records'] = recordsInMemory();
+
+  const partsOf = (watch: Watch): FleetParts => {
+    const secretsManager = clientOf(
+      engine,
+      (operation) => watch.before(operation),
+      () => watch.after('Secrets Manager'),
+    );
+    const watched = async <T>(call: string, work: () => Promise<T>): Promise<T> => {
+      watch.before(call);
+      const result = await work();
+      watch.after(call);
+      return result;
+    };
+    const asks: Pick<ReconcileParts, 'takeStep' | 'revoke'> = {
+      takeStep: (Step, SecretId, ClientRequestToken) =>
+        watched(Step, () =>
+          rotateSecret(
+            { Step, SecretId, ClientRequestToken },
+            { ...rotation, secretsManager: clientOf(engine) },
+          ).then(
+            () => undefined,
+            (error: unknown) => (error instanceof Error ? error.name : 'UnknownError'),
+          ),
+        ),
+      revoke: (ended) =>
+        watched('revoke', () =>
+          revokeSuperseded(ended, {
+            ...rotation,
+            now: clock.now,
+            bus: { publish: async (published) => void events.push(...published) },
+            secretsManager: clientOf(engine),
+          }),
+        ),
+    };
+    return {
+      secretsManager,
+      scheduler: schedulerClientOf(scheduler, watch),
+      schedule: {
+        groupName: 'grace',
+        targetArn: functionArn,
+        roleArn: functionArn,
+        deadLetterArn: functionArn,
+      },
+      adminSecretsPrefix: 'keyturn/admin/',
+      ...asks,
+      turn: async () => undefined,
+      now: clock.now,
+      remainingMs: () => Number.POSITIVE_INFINITY,
+      log: { warn: () => undefined },
+      report: {
+        records,
+        bus: {
+          publish: (published) => watched('PutEvents', async () => void events.push(...published)),
+        },
+        eventOf: findingEvent,
+        send: (alert) => watched('Publish', async () => void alerts.push(alert)),
+        runbookUrl: 'https://runbook.example',
+        now: clock.now,
+      },
+    };
+  };
+  const reconcile = (request: object = {}, watch: Watch = unwatched) =>
+    reconcileFleet(reconcileRequest.parse({ action: 'reconcile', ...request }), partsOf(watch));
+
+  /** As the deployed function answers, its answers through JSON and back. */
+  const ask = async (_: unknown, request: object): Promise<unknown> => {
+    const asked = 'action' in request ? request.action : undefined;
+    const answer =
+      asked === 'unstick'
+        ? await unstick(unstickRequest.parse(request), partsOf(unwatched))
+        : await reconcile(request);
+    return JSON.parse(JSON.stringify(answer));
+  };
+
+  let masterarn: string | undefined;
+  const adminSecret = async () => {
+    masterarn ??= (
+      await engine.CreateSecret({
+        Name: 'keyturn/admin/postgres',
+        SecretString: adminOf(server).serialize().reveal(),
+      })
+    ).ARN;
+    return masterarn;
+  };
+
+  return {
+    engine,
+    clock,
+    /** What the command printed. */
+    said,
+    alerts,
+    events,
+    scheduler,
+    reconcile,
+    /** Rotations fail from now on: it throws what the function would have thrown, or is undefined. */
+    failRotations(fails: ((step: Step) => void) | undefined) {
+      failing = fails;
+    },
+    /** An agent of this group, with its secret, which rotates every thirty days. */
+    async addAgent(group: string, tags: Record<string, string> = {}): Promise<Agent> {
+      const agent = await agentOn(server, group);
+      const { ARN: arn } = await engine.CreateSecret({
+        Name: `agents/${group}/credentials`,
+        SecretString: agent
+          .with({ masterarn: await adminSecret() })
+          .serialize()
+          .reveal(),
+        Tags: Object.entries({ agent_id: group, managed_by: 'agent-platform', ...tags }).map(
+          ([Key, Value]) => ({ Key, Value }),
+        ),
+      });
+      await engine.RotateSecret({
+        SecretId: arn,
+        RotationLambdaARN: functionArn,
+        RotationRules: { AutomaticallyAfterDays: 30 },
+        RotateImmediately: false,
+      });
+      await engine.idle();
+      return { group, arn, name: `agents/${group}/credentials` };
+    },
+    async rotate({ arn }: Agent): Promise<void> {
+      await engine.RotateSecret({ SecretId: arn });
+      await engine.idle();
+    },
+    async labels({ arn }: Agent): Promise<Readonly<Record<string, readonly string[]>>> {
+      return (await engine.DescribeSecret({ SecretId: arn })).VersionIdsToStages ?? {};
+    },
+    async valueOf({ arn }: Agent, stage = 'AWSCURRENT'): Promise<SecretJson> {
+      const { SecretString = '' } = await engine.GetSecretValue({ SecretId: arn, VersionStage: stage });
+      return Json.parse(SecretValue.of(SecretString));
+    },
+    /** Follows what a runbook page says to run, for this secret: the lines of its code that begin with `keyturn`. */
+    async follow(page: string, { name }: Agent): Promise<number> {
+      const text = readFileSync(join(root, `docs/runbook/${page}.md`), 'utf8');
+      const lines = [...text.matchAll(/^ {4}keyturn (.+)$/gm)].map(([, line = '']) =>
+        line.replace('SECRET', name),
+      );
+      if (lines.length === 0) throw new Error(`The page ${page} says no command`);
+      let code = 0;
+      for (const line of lines) code = await run(line.split(/\s+/), ask, said);
+      await engine.idle();
+      return code;
+    },
+    keyturn: (line: string) => run(line.split(/\s+/), ask, said),
+  };
+}
+
+export interface Agent {
+  readonly group: string;
+  readonly arn: string;
+  readonly name: string;
+}
+
+/** Runs the command and gives its exit code. */
+async function run(
+  words: readonly string[],
+  ask: Parameters<typeof reconcileCommand>[0],
+  said: string[],
+): Promise<number> {
+  process.exitCode = 0;
+  const stream = () => new Writable({ write: (line, _, done) => done(void said.push(String(line))) });
+  const output = terminal({ stdin: new PassThrough(), stdout: stream(), stderr: stream() });
+  const program = new Command('keyturn')
+    .exitOverride()
+    .addCommand(reconcileCommand(ask, output))
+    .addCommand(unstickCommand(ask, output));
+  await program.parseAsync([...words], { from: 'user' });
+  const code = Number(process.exitCode);
+  process.exitCode = 0;
+  return code;
+}

@@ -1,0 +1,143 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { asAgent, postgresForTests } from '../rotation/setting.ts';
+import { type Agent, dayMs, type Fleet, fleetOn } from './fleet.ts';
+
+let server: Awaited<ReturnType<typeof postgresForTests>>;
+let fleet: Fleet;
+beforeAll(async () => {
+  server = await postgresForTests();
+});
+afterAll(() => server[Symbol.asyncDispose]());
+beforeEach(() => {
+  fleet = fleetOn(server);
+});
+
+const pendingOf = (labels: Readonly<Record<string, readonly string[]>>) =>
+  Object.keys(labels).find((id) => labels[id]?.join() === 'AWSPENDING');
+
+describe('a rotation that its schedule missed', () => {
+  it('is alerted, and the command of its runbook page rotates it, once', async () => {
+    const agent = await fleet.addAgent('missed');
+    fleet.clock.advance(33 * dayMs);
+    const first = await fleet.valueOf(agent);
+    expect(await fleet.keyturn(`reconcile --dry-run --secret ${agent.name}`)).toBe(3);
+    expect(fleet.said.join()).toContain('would be repaired');
+    expect(fleet.alerts).toEqual([]);
+    expect(await fleet.follow('rotation-overdue', agent)).toBe(0);
+    const second = await fleet.valueOf(agent);
+    expect(second.reveal().username).toBe('missed_b');
+    await asAgent(second, 'SELECT * FROM missed_orders');
+    await asAgent(first, 'SELECT * FROM missed_orders');
+    expect(fleet.alerts).toMatchObject([{ backend: 'finding:rotation-overdue', state: 'found' }]);
+    await fleet.reconcile();
+    await fleet.engine.idle();
+    expect((await fleet.valueOf(agent)).serialize().reveal()).toBe(second.serialize().reveal());
+    expect(fleet.alerts.map(({ state }) => state)).toEqual(['found', 'recovered']);
+    expect(fleet.events.map(({ detailType }) => detailType)).toEqual(['Finding Opened']);
+  });
+
+  it('is begun once by reconcilers that run at the same time', async () => {
+    const agent = await fleet.addAgent('race');
+    fleet.clock.advance(33 * dayMs);
+    await Promise.all([fleet.reconcile(), fleet.reconcile(), fleet.reconcile()]);
+    await fleet.engine.idle();
+    expect((await fleet.valueOf(agent)).reveal().username).toBe('race_b');
+    expect(Object.keys(await fleet.labels(agent))).toHaveLength(2);
+  });
+});
+
+describe('a rotation that is stuck', () => {
+  it.each(['createSecret', 'setSecret', 'testSecret', 'finishSecret'] as const)(
+    'at %s is alerted, and the command of its runbook page takes the same one to its end',
+    async (at) => {
+      const agent = await fleet.addAgent(`stuck_${at.toLowerCase()}`);
+      fleet.failRotations((step) => {
+        if (step === at) throw new Error('the function is out of memory');
+      });
+      await fleet.rotate(agent);
+      const token = pendingOf(await fleet.labels(agent));
+      fleet.clock.advance(20 * 60_000);
+      expect(await fleet.keyturn(`unstick ${agent.name} --dry-run`)).toBe(3);
+      expect(fleet.said.join()).toContain(
+        at === 'createSecret'
+          ? 'no value'
+          : at === 'setSecret'
+            ? 'does not take'
+            : 'only the label has not moved',
+      );
+      fleet.failRotations(undefined);
+      expect(await fleet.follow('rotation-stuck', agent)).toBe(0);
+      const labels = await fleet.labels(agent);
+      expect(token && labels[token]).toContain('AWSCURRENT');
+      await asAgent(await fleet.valueOf(agent), `SELECT * FROM ${agent.group}_orders`);
+      expect((await fleet.reconcile()).findings).toEqual([]);
+    },
+  );
+
+  it('is taken to its end by the hourly look too, with one alert', async () => {
+    const agents: Agent[] = [];
+    for (const group of ['one', 'two', 'three']) agents.push(await fleet.addAgent(`hourly_${group}`));
+    fleet.failRotations((step) => {
+      if (step === 'finishSecret') throw new Error('killed');
+    });
+    for (const agent of agents) await fleet.rotate(agent);
+    fleet.failRotations(undefined);
+    expect((await fleet.reconcile()).findings).toEqual([]);
+    fleet.clock.advance(20 * 60_000);
+    const { findings } = await fleet.reconcile();
+    expect(findings.map(({ kind, outcome }) => [kind, outcome])).toEqual(
+      agents.map(() => ['rotation-stuck', 'repaired']),
+    );
+    expect(fleet.alerts).toHaveLength(1);
+    for (const agent of agents) {
+      expect((await fleet.valueOf(agent)).reveal().username).toBe(`${agent.group}_b`);
+    }
+  });
+
+  it('is never promoted where the target refuses it: a person is asked, who is told why', async () => {
+    const agent = await fleet.addAgent('taken');
+    await server.query('CREATE ROLE taken_b LOGIN');
+    await fleet.rotate(agent);
+    fleet.clock.advance(20 * 60_000);
+    const before = await fleet.valueOf(agent);
+    const { findings } = await fleet.reconcile();
+    expect(findings).toMatchObject([
+      {
+        kind: 'rotation-stuck',
+        outcome: 'needs a person',
+        explanation: expect.stringContaining('setSecret fails with AlternateTakenError'),
+      },
+    ]);
+    expect((await fleet.valueOf(agent)).serialize().reveal()).toBe(before.serialize().reveal());
+    expect(await fleet.follow('rotation-stuck', agent)).toBe(3);
+    await server.query('DROP ROLE taken_b');
+    expect(await fleet.follow('rotation-stuck', agent)).toBe(0);
+    await asAgent(await fleet.valueOf(agent), 'SELECT * FROM taken_orders');
+  });
+
+  it('after it was cancelled, lets its version go', async () => {
+    const agent = await fleet.addAgent('cancelled');
+    fleet.failRotations(() => {
+      throw new Error('killed');
+    });
+    await fleet.rotate(agent);
+    await fleet.engine.CancelRotateSecret({ SecretId: agent.arn });
+    fleet.clock.advance(20 * 60_000);
+    await fleet.reconcile();
+    expect(pendingOf(await fleet.labels(agent))).toBeUndefined();
+  });
+
+  it('can be abandoned by hand: the next rotation begins at once, with another token', async () => {
+    const agent = await fleet.addAgent('abandoned');
+    fleet.failRotations((step) => {
+      if (step === 'testSecret') throw new Error('killed');
+    });
+    await fleet.rotate(agent);
+    const token = pendingOf(await fleet.labels(agent));
+    fleet.failRotations(undefined);
+    expect(await fleet.keyturn(`unstick ${agent.name} --abandon --yes`)).toBe(0);
+    await fleet.engine.idle();
+    expect(Object.keys(await fleet.labels(agent))).not.toContain(token);
+    await asAgent(await fleet.valueOf(agent), 'SELECT * FROM abandoned_orders');
+  });
+});
