@@ -52,6 +52,8 @@ const answers = {
       custom_metadata: z.record(z.string(), z.string()).nullish(),
     }),
   }),
+  /** 204: what isn't empty is no answer of Vault's. */
+  nothing: z.union([z.undefined(), z.literal('')]),
   token: z.object({ data: z.object({ renewable: z.boolean(), ttl: z.number() }) }),
 };
 
@@ -125,7 +127,8 @@ export function connectVault(options: {
       return { currentVersion: data.current_version, custom: data.custom_metadata ?? {} };
     },
     async writeCustomMetadata(path, custom) {
-      await request(() => client.write(at('metadata', path), { custom_metadata: custom }));
+      const answer = await request(() => client.write(at('metadata', path), { custom_metadata: custom }));
+      parsed(answers.nothing, answer);
     },
     async lookupToken() {
       const { data } = parsed(answers.token, await request(() => client.read('auth/token/lookup-self')));
@@ -171,7 +174,7 @@ function translation(error: unknown): Error | undefined {
   if (statusCode === 403) return new VaultDeniedError('Vault refused the request');
   if (statusCode === 400 && says('check-and-set')) return new CasMismatchError('The key changed meanwhile');
   if (statusCode === 503 && says('sealed')) return new VaultSealedError('Vault is sealed');
-  if (statusCode === 429 || statusCode === 472 || statusCode === 473 || says('standby')) {
+  if ([429, 472, 473, 474].includes(statusCode) || says('standby')) {
     return new VaultStandbyError('A standby node answered');
   }
   if (statusCode >= 500) return new VaultUnreachableError(`Vault answered ${statusCode}`);
