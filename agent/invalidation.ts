@@ -43,9 +43,14 @@ const PATIENCE = {
   throwOnRequestTimeout: true,
 };
 
-/** An SQS client that is fit for long polls. */
+/** An SQS client that is fit for long polls. Where an endpoint is set, a VPC's for instance, it is used, whatever the queue's URL says. */
 export function agentSqs(config: SQSClientConfig = {}): SQSClient {
-  return new SQSClient({ customUserAgent: 'keyturn/agent', requestHandler: PATIENCE, ...config });
+  return new SQSClient({
+    customUserAgent: 'keyturn/agent',
+    requestHandler: PATIENCE,
+    useQueueUrlAsEndpoint: false,
+    ...config,
+  });
 }
 
 /**
