@@ -16,9 +16,19 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./status.ts')).statusCommand(),
   },
   {
+    name: 'rotate',
+    summary: 'Rotate a secret now, and follow it until it is done',
+    load: async () => (await import('./rotate.ts')).rotateCommand(),
+  },
+  {
     name: 'health',
     summary: 'Show the state of each backend, and the alerts that are not over',
     load: async () => (await import('./health.ts')).healthCommand(),
+  },
+  {
+    name: 'tail',
+    summary: 'Show events as they come, until Ctrl-C',
+    load: async () => (await import('./tail.ts')).tailCommand(),
   },
   {
     name: 'agent',

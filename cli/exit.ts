@@ -6,6 +6,8 @@ export const exit = {
   calledWrongly: 2,
   /** It worked, and there is something that a person should look at: a difference (`--dry-run`), a finding, a problem. */
   attention: 3,
+  /** Ctrl-C, as a shell has it. */
+  interrupted: 130,
 } as const;
 
 /** The command can't be run as it was called. Nothing was changed. */

@@ -1,11 +1,11 @@
 import { CalledWronglyError, exit } from './exit.ts';
 import { sentenceOf } from './failure.ts';
 import { programFor } from './program.ts';
+import { outputClosed } from './stop.ts';
 
-// Whoever reads our output may stop reading: `keyturn status | head`.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
-  process.exit(exit.done);
+  outputClosed();
 });
 
 try {

@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import picocolors from 'picocolors';
-import { CalledWronglyError } from './exit.ts';
+import { CalledWronglyError, exit } from './exit.ts';
 
 /** `print` is for the result, which a pipe may read; everything that is said to a person goes to stderr. */
 export interface Output {
@@ -47,15 +47,22 @@ export function terminal({ stdin, stdout, stderr }: Streams = process): Output {
     async during(words, work) {
       if (!isInteractive) return work(() => undefined);
       const { spinner } = await import('@clack/prompts');
-      const turning = spinner({ output: stderr, withGuide: false });
+      const turning = spinner({
+        output: stderr,
+        withGuide: false,
+        onCancel: () => process.exit(exit.interrupted),
+      });
+      // It ends the process with 0 at Ctrl-C, as if all were done.
+      const interrupted = () => {
+        process.exitCode = exit.interrupted;
+      };
+      process.once('exit', interrupted);
       turning.start(words);
       try {
-        const result = await work((now) => turning.message(now));
+        return await work((now) => turning.message(now));
+      } finally {
         turning.clear();
-        return result;
-      } catch (error) {
-        turning.clear();
-        throw error;
+        process.off('exit', interrupted);
       }
     },
     async confirm(question, { yes }) {

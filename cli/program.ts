@@ -10,10 +10,11 @@ Examples:
   keyturn <command> --help                     what a command takes
 
 Exit codes:
-  0  all is as it was asked to be
-  1  it failed; one sentence on stderr says why
-  2  it was called wrongly, or wasn't told --yes where nobody can be asked; nothing was changed
-  3  it worked, and a person should look: a difference, a finding, a problem
+  0    all is as it was asked to be
+  1    it failed; one sentence on stderr says why
+  2    it was called wrongly, or wasn't told --yes where nobody can be asked; nothing was changed
+  3    it worked, and a person should look: a difference, a finding, a problem
+  130  it was interrupted
 
 Results go to stdout, everything else to stderr. Environment: KEYTURN_STAGE, AWS_REGION, AWS_PROFILE and
 what else the AWS CLI knows; NO_COLOR turns colours off.`;

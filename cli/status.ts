@@ -7,6 +7,7 @@ import { cellsOf, short, statusHead, unknownIn, until } from './fleet/format.ts'
 import { type FleetReaders, fleetReaders, readFleet } from './fleet/read.ts';
 import { needsAttention, rowsOf, type StatusRow } from './fleet/rows.ts';
 import { type Output, terminal } from './output.ts';
+import { stopped } from './stop.ts';
 import { table } from './table.ts';
 
 interface StatusFlags extends DeploymentFlags {
@@ -44,12 +45,11 @@ async function status(agents: readonly string[], flags: StatusFlags): Promise<vo
     process.exitCode = (await show(shown)) ? exit.attention : exit.done;
     return;
   }
-  const ended = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ended.abort());
-  while (!ended.signal.aborted) {
+  const stop = stopped();
+  while (!stop.aborted) {
     if (!flags.json && process.stdout.isTTY) process.stdout.write('\u001b[2J\u001b[H');
     await show(shown);
-    await pause(flags.interval * 1_000, undefined, { signal: ended.signal }).catch(() => undefined);
+    await pause(flags.interval * 1_000, undefined, { signal: stop }).catch(() => undefined);
   }
 }
 
