@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Part, startPart } from '../child.ts';
 import { root } from '../root.ts';
@@ -13,8 +14,16 @@ export type OpenBao = Part & {
   unseal(key: string): Promise<void>;
 };
 
-/** Starts OpenBao in dev mode, in memory, KV v2 at `secret/`. It takes `port` and the one after it. */
-export async function startOpenBao({ port, logFile }: { port: number; logFile: string }): Promise<OpenBao> {
+/**
+ * Starts OpenBao in dev mode, in memory, KV v2 at `secret/`. It takes `port` and the one after it. With `auditFile` it writes
+ * each request and answer there, a line of JSON each.
+ */
+export async function startOpenBao(options: {
+  port: number;
+  logFile: string;
+  auditFile?: string;
+}): Promise<OpenBao> {
+  const { port, logFile, auditFile } = options;
   const url = `http://127.0.0.1:${port}`;
   const rootToken = 'root';
   const part = startPart(
@@ -25,6 +34,7 @@ export async function startOpenBao({ port, logFile }: { port: number; logFile: s
       `-dev-root-token-id=${rootToken}`,
       `-dev-listen-address=127.0.0.1:${port}`,
       '-dev-no-store-token',
+      ...(auditFile === undefined ? [] : [`-config=${auditDevice(auditFile)}`]),
     ],
     { logFile },
   );
@@ -53,4 +63,11 @@ export async function startOpenBao({ port, logFile }: { port: number; logFile: s
     seal: async () => void (await request('PUT', 'sys/seal')),
     unseal: async (key) => void (await request('PUT', 'sys/unseal', { key })),
   };
+}
+
+/** An audit device can't be turned on by the API. */
+function auditDevice(auditFile: string): string {
+  const file = `${auditFile}.hcl`;
+  writeFileSync(file, `audit "file" "file" {\n  options { file_path = ${JSON.stringify(auditFile)} }\n}\n`);
+  return file;
 }

@@ -2,12 +2,14 @@ import nodeVault from 'node-vault';
 import * as z from 'zod';
 import { SecretValue } from '../credential/secret-value.ts';
 import { parsed, translated } from './client.ts';
+import { VaultResponseError } from './errors.ts';
 
 /** Vault as its administrator sees it: policies, roles, leases and tokens. Errors are those of `errors.ts`, without causes. */
 export interface VaultAdmin {
-  /** The answer's `data`; undefined where there is none. */
+  /** The answer's `data`; undefined where Vault has nothing of that name. */
   read(path: string): Promise<Readonly<Record<string, unknown>> | undefined>;
   list(path: string): Promise<readonly string[]>;
+  /** @throws VaultResponseError where nothing is mounted there, too */
   write(
     path: string,
     body: Readonly<Record<string, unknown>>,
@@ -29,11 +31,18 @@ export const vaultAdminSettings = z
     namespace: VAULT_NAMESPACE,
   }));
 
+const any = z
+  .object({ data: z.record(z.string(), z.unknown()).nullish() })
+  .nullish()
+  // No body is an empty text.
+  .catch(undefined);
+
 const answers = {
   any: z
     .object({ data: z.record(z.string(), z.unknown()).nullish() })
     .nullish()
     .catch(undefined),
+  written: z.object({ answer: any }),
   keys: z.object({ data: z.object({ keys: z.array(z.string()) }) }),
 };
 
@@ -63,8 +72,12 @@ export function connectVaultAdmin(options: {
       const answer = await translated(() => client.list(path));
       return answer === undefined ? [] : parsed(answers.keys, answer).data.keys;
     },
-    write: async (path, body) =>
-      parsed(answers.any, await translated(() => client.write(path, body)))?.data ?? undefined,
+    async write(path, body) {
+      const written = await translated(async () => ({ answer: await client.write(path, body) }));
+      // Undefined is Vault's 404, and 204 an answer without a body.
+      if (written === undefined) throw new VaultResponseError(`Vault has no ${path}: is its mount enabled?`);
+      return parsed(answers.written, written).answer?.data ?? undefined;
+    },
     remove: async (path) => void (await translated(() => client.delete(path))),
   };
 }

@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { type OpenBao, startOpenBao } from '../../../local/openbao/server.ts';
 import { freePort } from '../../../local/ports.ts';
 import { readDeclaration } from '../../../shared/provisioning/declaration.ts';
-import { vaultPolicy } from '../../../shared/provisioning/vault-policy.ts';
+import { vaultPolicy } from '../../../shared/provisioning/vault/policy.ts';
 
 let bao: OpenBao;
 let token: string;
