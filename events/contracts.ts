@@ -3,6 +3,7 @@ import { cacheInvalidation } from './cache-invalidation/event.ts';
 import { credentialRevoked } from './credential-revoked/event.ts';
 import { findingOpened } from './finding-opened/event.ts';
 import { graceEnded } from './grace-ended/event.ts';
+import { mirrorDriftDetected } from './mirror-drift-detected/event.ts';
 import { rotationFailed } from './rotation-failed/event.ts';
 import { rotationStarted } from './rotation-started/event.ts';
 import { secretAdopted } from './secret-adopted/event.ts';
@@ -16,6 +17,7 @@ export const contracts: Readonly<Record<string, z.ZodType>> = {
   'credential-revoked': credentialRevoked.schema,
   'finding-opened': findingOpened.schema,
   'grace-ended': graceEnded,
+  'mirror-drift-detected': mirrorDriftDetected.schema,
   'rotation-failed': rotationFailed.schema,
   'rotation-started': rotationStarted.schema,
   'secret-adopted': secretAdopted.schema,

@@ -4,15 +4,21 @@ import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import middy from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
+import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { counting } from '../../shared/observability/metrics.ts';
 import { traced } from '../../shared/observability/tracing.ts';
 import { connectVault } from '../../shared/vault/client.ts';
+import { digestFrom } from '../../shared/vault/digest.ts';
 import { vaultLogin } from '../../shared/vault/login.ts';
 import { vaultSettings } from '../../shared/vault/settings.ts';
 import { syncRecord } from './sync-record.ts';
 
-const environment = parsed('The environment of sync-vault-mirror', vaultSettings, process.env);
+const environment = parsed(
+  'The environment of sync-vault-mirror',
+  vaultSettings.extend({ MIRROR_DIGEST_SECRET: z.string().min(1) }),
+  process.env,
+);
 const log = new Logger();
 const secretsManager = new SecretsManagerClient({ customUserAgent: [['keyturn', 'sync-vault-mirror']] });
 const vault = connectVault({
@@ -20,6 +26,7 @@ const vault = connectVault({
   mount: environment.VAULT_MOUNT,
   login: vaultLogin(environment, secretsManager),
 });
+const digest = digestFrom(secretsManager, environment.MIRROR_DIGEST_SECRET);
 const count = counting();
 const processor = new BatchProcessor(EventType.SQS);
 
@@ -28,7 +35,7 @@ export const handler = middy<SQSEvent, SQSBatchResponse, Error, Context>()
   .handler((event, context) =>
     processPartialResponse(
       event,
-      (record: SQSRecord) => syncRecord(record, { secretsManager, vault, log, count }),
+      (record: SQSRecord) => syncRecord(record, { secretsManager, vault, digest, log, count }),
       processor,
       {
         context,

@@ -1,12 +1,10 @@
 import type { Logger } from '@aws-lambda-powertools/logger';
-import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { SQSRecord } from 'aws-lambda';
 import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { secretLabelUpdated } from '../../events/secret-label-updated/event.ts';
 import type { Count } from '../../shared/observability/metrics.ts';
-import type { Vault } from '../../shared/vault/client.ts';
-import { syncMirror } from '../../shared/vault/mirror.ts';
+import { type MirrorParts, syncMirror } from '../../shared/vault/mirror.ts';
 
 /** A message's body. JSON.parse quotes its input in its message, so its error is dropped. */
 const labelMoved = z
@@ -24,11 +22,7 @@ const labelMoved = z
 /** Mirrors the secret of one native label event; a failure goes back to the queue. The event's version is a hint only. */
 export async function syncRecord(
   record: Pick<SQSRecord, 'body'>,
-  {
-    log,
-    count,
-    ...parts
-  }: { secretsManager: SecretsManagerClient; vault: Vault; log: Pick<Logger, 'info' | 'warn'>; count: Count },
+  { log, count, ...parts }: MirrorParts & { log: Pick<Logger, 'info' | 'warn'>; count: Count },
 ): Promise<void> {
   const event = parsed('Secret Label Updated', labelMoved, record.body);
   if (event.detail.labelUpdated !== 'AWSCURRENT') return;

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Part } from '../child.ts';
@@ -124,6 +125,11 @@ async function platformSecrets(
   await engine.CreateSecret({
     Name: 'keyturn/vault/approle',
     SecretString: JSON.stringify(await mirrorAppRole(openBao)),
+  });
+  // On AWS the deployment makes it; here CloudFormation would make it in an emulator that isn't asked.
+  await engine.CreateSecret({
+    Name: 'keyturn/local/mirror-digest-key',
+    SecretString: randomBytes(48).toString('base64url'),
   });
   const { ARN } = await engine.CreateSecret({
     Name: 'keyturn/admin/postgres',

@@ -25,7 +25,10 @@ export const noFindings: OpenFindings = { open: [] };
 const examplesMax = 10;
 
 /** Those that are not open yet. */
-export function newly({ open }: OpenFindings, findings: readonly Finding[]): readonly Finding[] {
+export function newly<Found extends Finding>(
+  { open }: OpenFindings,
+  findings: readonly Found[],
+): readonly Found[] {
   const known = new Set(open);
   return findings.filter(({ secretArn }) => !known.has(digest(secretArn)));
 }

@@ -28,11 +28,11 @@ const alert = z.object({
 export const findingsState = (dynamo: DynamoDBClient, table: string): FindingsState =>
   recordsOf(dynamo, table, { kind: 'findings', state, alert });
 
-export interface ReportParts {
+export interface ReportParts<Found extends Finding = Finding> {
   readonly records: FindingsState;
   readonly bus: EventBus;
   /** What is published of a finding that is new. */
-  readonly eventOf: (finding: Finding, at: Date) => OutgoingEvent;
+  readonly eventOf: (finding: Found, at: Date) => OutgoingEvent;
   readonly send: SendAlert;
   readonly runbookUrl: string;
   readonly now: () => Date;
@@ -45,11 +45,11 @@ export interface ReportParts {
  *
  * Events go first: killed between the two, the next look publishes them again, and consumers go by ids.
  */
-export async function reportFindings(
+export async function reportFindings<Found extends Finding>(
   kind: string,
-  findings: readonly Finding[],
+  findings: readonly Found[],
   checked: ReadonlySet<string> | 'all',
-  { records, bus, eventOf, send, runbookUrl, now }: ReportParts,
+  { records, bus, eventOf, send, runbookUrl, now }: ReportParts<Found>,
 ): Promise<void> {
   const known = await records.read(kind);
   const fresh = newly(known?.state ?? noFindings, findings);

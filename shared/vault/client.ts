@@ -28,12 +28,23 @@ export interface KeyMetadata {
   readonly custom: Readonly<Record<string, string>>;
 }
 
+/** A key of KV v2 with its newest version's data, unless that was deleted or never written. */
+export interface Key extends KeyMetadata {
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
 export interface Vault {
   readData(path: string): Promise<{ data: Record<string, unknown>; version: number } | undefined>;
   /** Writes where `cas` still is the key's version; 0: where it has none. Gives the new version. */
   writeData(path: string, data: Readonly<Record<string, unknown>>, cas: number): Promise<number>;
   readMetadata(path: string): Promise<KeyMetadata | undefined>;
+  /** Data and metadata, in one call where there is data. */
+  readKey(path: string): Promise<Key | undefined>;
   writeCustomMetadata(path: string, custom: Readonly<Record<string, string>>): Promise<void>;
+  /** What is directly below a folder; a folder below it ends with `/`. */
+  list(folder: string): Promise<readonly string[]>;
+  /** Removes the key: every version and the metadata. */
+  remove(path: string): Promise<void>;
   lookupToken(): Promise<{ renewable: boolean; ttlSeconds: number }>;
 }
 
@@ -41,8 +52,12 @@ const answers = {
   login: z.object({ auth: z.object({ client_token: z.string() }) }),
   data: z.object({
     data: z.object({
-      data: z.record(z.string(), z.unknown()),
-      metadata: z.object({ version: z.number() }),
+      // Not z.record, which leaves out a field named __proto__.
+      data: z.custom<Record<string, unknown>>(isObject),
+      metadata: z.object({
+        version: z.number(),
+        custom_metadata: z.record(z.string(), z.string()).nullish(),
+      }),
     }),
   }),
   written: z.object({ data: z.object({ version: z.number() }) }),
@@ -54,8 +69,13 @@ const answers = {
   }),
   /** 204: what isn't empty is no answer of Vault's. */
   nothing: z.union([z.undefined(), z.literal('')]),
+  list: z.object({ data: z.object({ keys: z.array(z.string()) }) }),
   token: z.object({ data: z.object({ renewable: z.boolean(), ttl: z.number() }) }),
 };
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
 
 /**
  * The one place that touches node-vault. Its errors carry the token and the body, so none leaves, not even as a cause.
@@ -109,26 +129,43 @@ export function connectVault(options: {
   const at = (kind: 'data' | 'metadata', path: string) =>
     `${mount}/${kind}/${path.split('/').map(encodeURIComponent).join('/')}`;
 
+  const readData = async (path: string) => {
+    const answer = await request(() => client.read(at('data', path)));
+    return answer === undefined ? undefined : parsed(answers.data, answer).data;
+  };
+  const readMetadata = async (path: string): Promise<KeyMetadata | undefined> => {
+    const answer = await request(() => client.read(at('metadata', path)));
+    if (answer === undefined) return undefined;
+    const { data } = parsed(answers.metadata, answer);
+    return { currentVersion: data.current_version, custom: data.custom_metadata ?? {} };
+  };
+
   return {
     async readData(path) {
-      const answer = await request(() => client.read(at('data', path)));
-      if (answer === undefined) return undefined;
-      const { data } = parsed(answers.data, answer);
-      return { data: data.data, version: data.metadata.version };
+      const found = await readData(path);
+      return found && { data: found.data, version: found.metadata.version };
     },
     async writeData(path, data, cas) {
       const answer = await request(() => client.write(at('data', path), { data, options: { cas } }));
       return parsed(answers.written, answer).data.version;
     },
-    async readMetadata(path) {
-      const answer = await request(() => client.read(at('metadata', path)));
-      if (answer === undefined) return undefined;
-      const { data } = parsed(answers.metadata, answer);
-      return { currentVersion: data.current_version, custom: data.custom_metadata ?? {} };
+    readMetadata,
+    async readKey(path) {
+      const found = await readData(path);
+      if (found === undefined) return readMetadata(path);
+      const { version, custom_metadata } = found.metadata;
+      return { currentVersion: version, custom: custom_metadata ?? {}, data: found.data };
     },
     async writeCustomMetadata(path, custom) {
       const answer = await request(() => client.write(at('metadata', path), { custom_metadata: custom }));
       parsed(answers.nothing, answer);
+    },
+    async list(folder) {
+      const answer = await request(() => client.list(at('metadata', folder)));
+      return answer === undefined ? [] : parsed(answers.list, answer).data.keys;
+    },
+    async remove(path) {
+      parsed(answers.nothing, await request(() => client.delete(at('metadata', path))));
     },
     async lookupToken() {
       const { data } = parsed(answers.token, await request(() => client.read('auth/token/lookup-self')));

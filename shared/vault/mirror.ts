@@ -2,9 +2,12 @@ import {
   DescribeSecretCommand,
   GetSecretValueCommand,
   paginateListSecretVersionIds,
+  ResourceNotFoundException,
   type SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
-import type { Vault } from './client.ts';
+import { SecretTagError } from '../labels/tags.ts';
+import type { Key, Vault } from './client.ts';
+import { isSameJson, type MirrorDigest } from './digest.ts';
 
 /** The tag names a path that is not inside the agent's own prefix. Asks for a change of the tag; no retry helps. */
 export class MirrorPathError extends Error {
@@ -23,7 +26,38 @@ export class MirrorValueError extends Error {
   override readonly name = 'MirrorValueError';
 }
 
-export type MirrorOutcome = 'not-mirrored' | 'unchanged' | 'written';
+export type MirrorOutcome =
+  | 'not-mirrored'
+  | 'deletion-pending'
+  | 'unchanged'
+  | 'stamped'
+  | 'written'
+  | 'quarantined';
+
+export interface MirrorParts {
+  readonly secretsManager: SecretsManagerClient;
+  readonly vault: Vault;
+  readonly digest: () => Promise<MirrorDigest>;
+}
+
+/** A secret's mirror beside AWSCURRENT, as both were read. The values stay inside `write`. */
+export interface ExaminedMirror {
+  /**
+   * `unstamped`: the value is right, and its stamp late or without digest. `ahead`: the mirror holds a version that came
+   * after AWSCURRENT's. `changed-by-hand`: a value that this secret's mirror was never given.
+   */
+  readonly standing: 'in-step' | 'unstamped' | 'missing' | 'behind' | 'ahead' | 'changed-by-hand';
+  readonly secretArn: string;
+  readonly path: string;
+  readonly currentVersionId: string;
+  readonly stampedVersionId: string | undefined;
+  /** Set where Secrets Manager does not know the stamped version: when it was made, by the stamp. It may just not show yet. */
+  readonly unknownSince?: Date;
+  /** By its tag, a change by hand is left for a person to look at. */
+  readonly isQuarantined: boolean;
+  /** Brings the mirror to AWSCURRENT. @throws CasMismatchError where somebody wrote the key since it was read. */
+  write(): Promise<'unchanged' | 'stamped' | 'written'>;
+}
 
 /**
  * Checks the tag `keyturn:mirror`. Only plain characters pass, so '..', '%2e', '+' and '*' have nothing to be decoded from.
@@ -43,73 +77,196 @@ export function mirrorPath(tag: string, agentId: string): string {
  * Brings a secret's mirror to AWSCURRENT as it is read now, whatever version an event named.
  *
  * Killed anywhere, the next run converges: the key is claimed before its data is written, and the data before the version
- * stamp. Data without its stamp looks outdated and is written again; a stamp without its data can't come to be. The stamp
- * names the KV version that it describes, so a stamp that is late, or a change by hand, is seen too.
+ * stamp. Data without its stamp looks outdated and is stamped or written again; a stamp without its data can't come to be.
+ * The stamp names the KV version that it describes and holds a digest of the value, so a stamp that is late, or a change by
+ * hand, is seen too. Concurrent runs: the data is written by check-and-set on the version that was read; of two stamps the
+ * later stays, and one that doesn't describe the data is mended by the next run.
  * A key that someone creates between the check and the claim is kept by this run (CAS 0), but not by the next.
+ *
+ * @param release also overwrites what somebody wrote by hand into a mirror that is to be quarantined then.
  */
 export async function syncMirror(
   secretId: string,
-  { secretsManager, vault }: { secretsManager: SecretsManagerClient; vault: Vault },
+  parts: MirrorParts,
+  { release = false }: { readonly release?: boolean } = {},
 ): Promise<MirrorOutcome> {
+  const mirror = await examineMirror(secretId, parts);
+  if (typeof mirror === 'string') return mirror;
+  if (mirror.unknownSince) throw new StaleReadError('What was read is older than what was mirrored');
+  return mirror.isQuarantined && !release ? 'quarantined' : mirror.write();
+}
+
+/**
+ * Compares a secret's mirror with AWSCURRENT and writes nothing.
+ *
+ * @throws MirrorPathError, SecretTagError, MirrorValueError where the secret can't be mirrored; MirrorTakenError where the
+ * key is someone else's; StaleReadError where Secrets Manager contradicts itself.
+ */
+export async function examineMirror(
+  secretId: string,
+  { secretsManager, vault, digest }: MirrorParts,
+): Promise<ExaminedMirror | 'not-mirrored' | 'deletion-pending'> {
   const secret = await secretsManager.send(new DescribeSecretCommand({ SecretId: secretId }));
   const tags = Object.fromEntries((secret.Tags ?? []).map(({ Key, Value }) => [Key, Value]));
   const tag = tags['keyturn:mirror'];
   if (tag === undefined || tags.managed_by !== 'agent-platform') return 'not-mirrored';
+  if (secret.DeletedDate) return 'deletion-pending';
   const path = mirrorPath(tag, tags.agent_id ?? '');
-  const owner = secret.ARN ?? secretId;
+  const quarantines = isQuarantinePolicy(tags['keyturn:mirror-policy']);
+  const secretArn = secret.ARN ?? secretId;
 
-  const key = await vault.readMetadata(path);
-  const custom = key?.custom ?? {};
-  const claimedBy = custom.keyturn_secret;
-  const stampedId = custom.keyturn_version_id;
-  if (key && claimedBy !== owner) {
+  const key = await vault.readKey(path);
+  const stamp = stampOf(key);
+  if (key && stamp.secretArn !== secretArn) {
     throw new MirrorTakenError('The mirror path holds a key that this secret did not write');
   }
+  const current = await versionOf(secretId, 'AWSCURRENT', secretsManager);
+  if (!current) throw new StaleReadError('Secrets Manager gave no current version');
+  const digests = await digest();
+  const ownDigest = digests.of(secretArn, current.versionId, current.value);
 
-  const current = await secretsManager.send(
-    new GetSecretValueCommand({ SecretId: secretId, VersionStage: 'AWSCURRENT' }),
-  );
-  const { VersionId: versionId, CreatedDate: createdAt } = current;
-  if (!versionId || !createdAt) throw new StaleReadError('Secrets Manager gave no current version');
-  const stampMatchesData = custom.keyturn_kv_version === String(key?.currentVersion);
-  if (stampedId === versionId && stampMatchesData) return 'unchanged';
+  const claim = { ...key?.custom, keyturn_secret: secretArn };
+  const writeStamp = (kvVersion: number) =>
+    vault.writeCustomMetadata(path, {
+      ...claim,
+      keyturn_version_id: current.versionId,
+      keyturn_version_created_at: current.createdAt.toISOString(),
+      keyturn_kv_version: String(kvVersion),
+      keyturn_digest: ownDigest,
+    });
+  const left = await leftBehind(stamp, current, secretId, secret.VersionIdsToStages ?? {}, secretsManager);
+  const known = {
+    secretArn,
+    path,
+    currentVersionId: current.versionId,
+    stampedVersionId: stamp.versionId,
+    isQuarantined: false,
+    ...(left === 'unknown' && { unknownSince: stamp.createdAt }),
+  };
+  const rewrite = async () => {
+    if (!key) await vault.writeCustomMetadata(path, claim);
+    await writeStamp(await vault.writeData(path, current.value, key?.currentVersion ?? 0));
+    return 'written' as const;
+  };
 
-  const stampedAt = Date.parse(custom.keyturn_version_created_at ?? '');
-  if (stampedId && stampedId !== versionId && stampedAt >= createdAt.getTime()) {
-    const rolledBack =
-      (secret.VersionIdsToStages?.[versionId] ?? []).includes('AWSCURRENT') &&
-      (await hasLeftCurrent(stampedId, secretId, secretsManager, secret.VersionIdsToStages ?? {}));
-    if (!rolledBack) throw new StaleReadError('What was read is older than what was mirrored');
+  const isRight = key?.data !== undefined && isSameJson(key.data, current.value);
+  if (isRight && left !== 'unknown') {
+    const isStamped =
+      stamp.versionId === current.versionId &&
+      stamp.kvVersion === String(key.currentVersion) &&
+      stamp.digest === ownDigest;
+    if (isStamped) return { ...known, standing: 'in-step', write: async () => 'unchanged' };
+    return {
+      ...known,
+      standing: 'unstamped',
+      write: async () => {
+        await writeStamp(key.currentVersion);
+        return 'stamped';
+      },
+    };
   }
+  if (!key?.data) return { ...known, standing: 'missing', write: rewrite };
+  if (await isByHand(key.data)) {
+    return { ...known, standing: 'changed-by-hand', isQuarantined: quarantines, write: rewrite };
+  }
+  return { ...known, standing: left === undefined ? 'behind' : 'ahead', write: rewrite };
 
-  const claim = { ...custom, keyturn_secret: owner };
-  const data = objectOf(current.SecretString);
-  if (!key) await vault.writeCustomMetadata(path, claim);
-  const kvVersion = await vault.writeData(path, data, key?.currentVersion ?? 0);
-  await vault.writeCustomMetadata(path, {
-    ...claim,
-    keyturn_version_id: versionId,
-    keyturn_version_created_at: createdAt.toISOString(),
-    keyturn_kv_version: String(kvVersion),
-  });
-  return 'written';
+  /** A run that was killed before it stamped left the value of a later version: of any other, a person is the author. */
+  async function isByHand(data: Readonly<Record<string, unknown>>): Promise<boolean> {
+    if (stamp.versionId === undefined) return false;
+    const verdict = digests.verify(stamp.digest, secretArn, stamp.versionId, data);
+    if (verdict === 'same') return false;
+    const isUntouched = stamp.kvVersion === String(key?.currentVersion);
+    if (verdict === 'unknown' && isUntouched && stamp.versionId !== current?.versionId) return false;
+    const previous = await versionOf(secretId, 'AWSPREVIOUS', secretsManager);
+    return !previous || previous.createdAt <= stamp.createdAt || !isSameJson(previous.value, data);
+  }
 }
 
-/** AWSPREVIOUS, or known and without any label. A version that isn't known shows nothing: the answer may be old. */
-async function hasLeftCurrent(
+interface Stamp {
+  readonly secretArn: string | undefined;
+  readonly versionId: string | undefined;
+  readonly createdAt: Date;
+  readonly kvVersion: string | undefined;
+  readonly digest: string | undefined;
+}
+
+/** What Keyturn noted beside the value. Whoever may write the key's metadata can write anything there. */
+export function stampOf(key: Pick<Key, 'custom'> | undefined): Stamp {
+  const custom = key?.custom ?? {};
+  const id = custom.keyturn_version_id;
+  return {
+    secretArn: custom.keyturn_secret,
+    versionId: id !== undefined && /^[\w-]{1,64}$/.test(id) ? id : undefined,
+    createdAt: new Date(Date.parse(custom.keyturn_version_created_at ?? '') || 0),
+    kvVersion: custom.keyturn_kv_version,
+    digest: custom.keyturn_digest,
+  };
+}
+
+function isQuarantinePolicy(policy = 'heal'): boolean {
+  if (policy !== 'heal' && policy !== 'quarantine') {
+    throw new SecretTagError('keyturn:mirror-policy', 'heal or quarantine');
+  }
+  return policy === 'quarantine';
+}
+
+interface Version {
+  readonly versionId: string;
+  readonly createdAt: Date;
+  readonly value: Record<string, unknown>;
+}
+
+async function versionOf(
+  secretId: string,
+  label: 'AWSCURRENT' | 'AWSPREVIOUS',
+  client: SecretsManagerClient,
+): Promise<Version | undefined> {
+  try {
+    const { VersionId, CreatedDate, SecretString } = await client.send(
+      new GetSecretValueCommand({ SecretId: secretId, VersionStage: label }),
+    );
+    if (!VersionId || !CreatedDate) return undefined;
+    return { versionId: VersionId, createdAt: CreatedDate, value: objectOf(SecretString) };
+  } catch (error) {
+    if (label === 'AWSPREVIOUS' && error instanceof ResourceNotFoundException) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Whether the stamped version is one that was made after AWSCURRENT's and has left it: `left`. `unknown`: Secrets Manager
+ * does not know it, or does not show it yet. Undefined: it is AWSCURRENT's, or an older one.
+ */
+async function leftBehind(
+  stamp: Stamp,
+  current: Version,
+  secretId: string,
+  stages: Readonly<Record<string, readonly string[]>>,
+  client: SecretsManagerClient,
+): Promise<'left' | 'unknown' | undefined> {
+  const { versionId, createdAt } = stamp;
+  if (!versionId || versionId === current.versionId || createdAt < current.createdAt) return undefined;
+  const labels = stages[versionId] ?? (await labelsOf(versionId, secretId, client));
+  if (!labels) return 'unknown';
+  const holdsCurrent = (stages[current.versionId] ?? []).includes('AWSCURRENT');
+  const hasLeft = labels.includes('AWSPREVIOUS') || labels.length === 0;
+  if (!holdsCurrent || !hasLeft) throw new StaleReadError('What was read is older than what was mirrored');
+  return 'left';
+}
+
+/** None for a version that has lost them all; undefined for one that isn't known. */
+async function labelsOf(
   versionId: string,
   secretId: string,
   client: SecretsManagerClient,
-  stages: Readonly<Record<string, readonly string[]>>,
-): Promise<boolean> {
-  const labels = stages[versionId];
-  if (labels) return labels.includes('AWSPREVIOUS');
+): Promise<readonly string[] | undefined> {
   const pages = paginateListSecretVersionIds({ client }, { SecretId: secretId, IncludeDeprecated: true });
   for await (const { Versions = [] } of pages) {
     const found = Versions.find((version) => version.VersionId === versionId);
-    if (found) return (found.VersionStages ?? []).length === 0;
+    if (found) return found.VersionStages ?? [];
   }
-  return false;
+  return undefined;
 }
 
 /** JSON.parse quotes its input in its message, so its error is dropped. */

@@ -200,6 +200,28 @@ describe('agents in Python', () => {
   });
 });
 
+it('a mirror that is gone, and one that somebody changed, are whole again within the hour, and on-call hears of it', async () => {
+  const agent = await provisionAgent('mirrored', stack, clients, { graceSeconds: 3_600 });
+  await stack.secretsManager.engine.idle();
+  const { versionId } = await currentLogin({ clients }, agent);
+  await until('the mirror follows', () => mirrorHolds({ stack }, agent, versionId));
+  await stack.openBao.request('POST', `secret/data/${agent.secret}`, { data: { password: 'by hand' } });
+  expect(await invoke('reconcile-mirrors', {})).toBeUndefined();
+  const healed = await stack.openBao.request('GET', `secret/data/${agent.secret}`);
+  expect(JSON.stringify(healed)).not.toContain('by hand');
+  await stack.openBao.request('DELETE', `secret/metadata/${agent.secret}`);
+  expect(await invoke('reconcile-mirrors', {})).toBeUndefined();
+  expect(await mirrorHolds({ stack }, agent, versionId)).toBe(true);
+  const kinds = ['mirror-changed-by-hand', 'mirror-missing'];
+  await until('both are told of', async () =>
+    kinds.every(
+      (kind) =>
+        feed.alerts.some(({ backend, state }) => backend === `finding:${kind}` && state === 'found') &&
+        feed.events.some(({ type, detail }) => type === 'Mirror Drift Detected' && detail.kind === kind),
+    ),
+  );
+});
+
 it('a rotation that can not start leaves the agent untouched and says why', async () => {
   const agent = await provisionAgent('broken', stack, clients, { graceSeconds: 3_600 });
   await stack.secretsManager.engine.idle();

@@ -13,12 +13,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { type OpenBao, startOpenBao } from '../../local/openbao/server.ts';
 import { appRoleLogin, connectVault, type Vault } from '../../shared/vault/client.ts';
+import { mirrorDigest } from '../../shared/vault/digest.ts';
 import { VaultSealedError } from '../../shared/vault/errors.ts';
 import { MirrorPathError, MirrorTakenError, StaleReadError, syncMirror } from '../../shared/vault/mirror.ts';
 
 const canary = 'canary-3f9d1c';
 const aws = mockClient(SecretsManagerClient);
 const secretsManager = new SecretsManagerClient({ region: 'eu-west-1' });
+const digest = mirrorDigest(Buffer.from('a key for tests'));
 const logFile = join(mkdtempSync(join(tmpdir(), 'keyturn-bao-')), 'bao.log');
 let bao: OpenBao;
 let vault: Vault;
@@ -64,7 +66,8 @@ function secretIs(
   });
   aws.on(ListSecretVersionIdsCommand).resolves({ Versions: [] });
 }
-const sync = (name: string, to: Vault = vault) => syncMirror(`arn:${name}`, { secretsManager, vault: to });
+const sync = (name: string, to: Vault = vault) =>
+  syncMirror(`arn:${name}`, { secretsManager, vault: to, digest: async () => digest });
 const failureOf = async (run: Promise<unknown>): Promise<unknown> =>
   run.then(
     () => expect.unreachable(),

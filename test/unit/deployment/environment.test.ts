@@ -10,6 +10,7 @@ const needed: Readonly<Record<string, string>> = {
   'invalidate-caches': 'INVALIDATION_TOPIC_ARN',
   'reconcile-fleet': 'STATE_TABLE_NAME',
   'record-adoption': 'STATE_TABLE_NAME',
+  'reconcile-mirrors': 'OWN_SECRET_ARNS',
   'revoke-superseded': 'EVENT_BUS_NAME',
   'rotate-secret': 'EVENT_BUS_NAME',
 };

@@ -32,6 +32,7 @@ const synced = (body: string) =>
         mount: 'secret',
         login: vaultLogin(vaultSettings.parse({}), secretsManager),
       }),
+      digest: () => expect.unreachable(),
       log: { info: () => undefined, warn: (...line) => warned.push(line) },
       count: (...counts) => counted.push(counts),
     },
