@@ -11,6 +11,7 @@ import { type OpenBao, startOpenBao } from '../../../local/openbao/server.ts';
 import { freePort } from '../../../local/ports.ts';
 import { createEngine, type Engine } from '../../../local/secrets-manager/engine.ts';
 import { appRoleLogin, connectVault, type Vault } from '../../../shared/vault/client.ts';
+import { mirrorDigest } from '../../../shared/vault/digest.ts';
 import { syncMirror } from '../../../shared/vault/mirror.ts';
 import { clientOf } from '../../integration/rotation/in-process.ts';
 
@@ -63,6 +64,7 @@ async function startFaults(): Promise<string> {
   return `http://127.0.0.1:${bound.port}`;
 }
 
+const digest = async () => mirrorDigest(Buffer.from('a key for tests'));
 let count = 0;
 
 /** A mirrored secret with a second version that Vault hasn't heard of, and how to mirror it. */
@@ -86,7 +88,7 @@ async function behind(): Promise<{ engine: Engine; path: string; sync: () => Pro
     timeoutMs: 300,
     login: appRoleLogin(async () => ({ roleId: appRole.role_id, secretId: appRole.secret_id })),
   });
-  const sync = () => syncMirror(path, { secretsManager: clientOf(engine), vault });
+  const sync = () => syncMirror(path, { secretsManager: clientOf(engine), vault, digest });
   await sync();
   await engine.PutSecretValue({ SecretId: path, SecretString: JSON.stringify({ password: 'canary-2' }) });
   return { engine, path, sync };
