@@ -1,5 +1,6 @@
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { LambdaClient } from '@aws-sdk/client-lambda';
+import { SchedulerClient } from '@aws-sdk/client-scheduler';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { SNSClient } from '@aws-sdk/client-sns';
 import { SQSClient } from '@aws-sdk/client-sqs';
@@ -14,6 +15,7 @@ export function clientsOf({ endpoint }: { readonly endpoint: string }) {
     sqs: new SQSClient(config),
     eventBridge: new EventBridgeClient(config),
     lambda: new LambdaClient(config),
+    scheduler: new SchedulerClient(config),
   };
 }
 export type Clients = ReturnType<typeof clientsOf>;

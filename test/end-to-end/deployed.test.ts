@@ -2,11 +2,13 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InvokeCommand } from '@aws-sdk/client-lambda';
+import { DeleteScheduleCommand, ListSchedulesCommand } from '@aws-sdk/client-scheduler';
 import { RotateSecretCommand, UpdateSecretVersionStageCommand } from '@aws-sdk/client-secrets-manager';
 import { ReceiveMessageCommand } from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { openInvalidationQueue } from '../../agent/invalidation-queue.ts';
+import { fleetReport } from '../../functions/reconcile-fleet/answers.ts';
 import { clientsOf } from '../../local/stack/clients.ts';
 import { stackPorts } from '../../local/stack/ports.ts';
 import { type Stack, startStack } from '../../local/stack/start.ts';
@@ -14,6 +16,7 @@ import { type Feed, openFeed } from '../../local/tour/feed.ts';
 import { type Agent, provisionAgent } from '../../local/tour/provision.ts';
 import { currentLogin, labelsOf, mirrorHolds, rotateNow, takes } from '../../local/tour/tour.ts';
 import { until } from '../../local/until.ts';
+import { keyturnCommand } from './keyturn-command.ts';
 import { pythonAgent, startSidecarProcess } from './python-agents.ts';
 
 let stack: Stack;
@@ -239,4 +242,73 @@ it('a rotation that can not start leaves the agent untouched and says why', asyn
   );
   expect(feed.alerts.filter(({ backend }) => backend === `rotation:${agent.secret}`)).toHaveLength(1);
   expect(await currentLogin({ clients }, agent)).toEqual(before);
+});
+
+describe('a fleet that drifts', () => {
+  let agent: Agent;
+  beforeAll(async () => {
+    agent = await provisionAgent('drifting', stack, clients, { graceSeconds: 3_600 });
+    await stack.secretsManager.engine.idle();
+  });
+
+  const keyturn = async (...words: string[]) => {
+    const { stdout } = await keyturnCommand([...words, '--stage', 'local', '--json'], stack.environment);
+    return stdout;
+  };
+  const findingOf = async (kind: string) => {
+    const { findings } = fleetReport.parse(JSON.parse(await keyturn('reconcile', '--secret', agent.secret)));
+    return findings.filter((finding) => finding.kind === kind).map(({ outcome }) => outcome);
+  };
+  const schedules = async () => {
+    const { Schedules = [] } = await clients.scheduler.send(
+      new ListSchedulesCommand({ GroupName: 'keyturn-local-grace' }),
+    );
+    const [current = ''] = Object.entries(await labelsOf({ clients }, agent)).flatMap(([id, labels]) =>
+      labels.includes('AWSCURRENT') ? id : [],
+    );
+    return Schedules.flatMap(({ Name }) => (Name?.endsWith(current) ? Name : []));
+  };
+
+  it('has its stuck rotation ended by keyturn reconcile, with one alert', async () => {
+    await stack.postgres.query('CREATE ROLE drifting_b LOGIN');
+    const token = await rotateNow({ clients }, agent);
+    await stack.secretsManager.engine.idle();
+    await stack.postgres.query('DROP ROLE drifting_b');
+    expect(await findingOf('rotation-stuck')).toEqual([]);
+    stack.secretsManager.clock.advance(20 * 60_000);
+    expect(await findingOf('rotation-stuck')).toEqual(['repaired']);
+    expect((await currentLogin({ clients }, agent)).versionId).toBe(token);
+    await until('on-call is told', async () =>
+      feed.alerts.some(({ backend, state }) => backend === 'finding:rotation-stuck' && state === 'found'),
+    );
+  });
+
+  it('has the end of its grace period scheduled again, and a missed revocation made up for', async () => {
+    await stack.secretsManager.engine.idle();
+    const before = await currentLogin({ clients }, agent);
+    await rotateNow({ clients }, agent);
+    await stack.secretsManager.engine.idle();
+    const lose = async () => {
+      const [name = ''] = await until('the end of grace is scheduled', async () => {
+        const found = await schedules();
+        return found.length > 0 && found;
+      });
+      await clients.scheduler.send(
+        new DeleteScheduleCommand({ GroupName: 'keyturn-local-grace', Name: name }),
+      );
+    };
+    await lose();
+    stack.secretsManager.clock.advance(20 * 60_000);
+    expect(await findingOf('grace-schedule-lost')).toEqual(['repaired']);
+    await lose();
+    expect(await takes({ stack }, before)).toBe(true);
+    stack.secretsManager.clock.advance(60 * 60_000);
+    expect(await findingOf('superseded-still-valid')).toEqual(['repaired']);
+    expect(await takes({ stack }, before)).toBe(false);
+    expect(await takes({ stack }, await currentLogin({ clients }, agent))).toBe(true);
+  });
+
+  it('is told by keyturn unstick that nothing is stuck', async () => {
+    expect(JSON.parse(await keyturn('unstick', agent.secret))).toMatchObject({ isStuck: false });
+  });
 });
