@@ -17,6 +17,7 @@ import { revokeSuperseded } from '../../../functions/revoke-superseded/revoke-su
 import { rotateSecret, type Step } from '../../../functions/rotate-secret/rotate-secret.ts';
 import { root } from '../../../local/root.ts';
 import { createClock } from '../../../local/secrets-manager/clock.ts';
+import { dispatch } from '../../../local/secrets-manager/dispatch.ts';
 import { createEngine, type Engine } from '../../../local/secrets-manager/engine.ts';
 import type { SecretJson } from '../../../shared/credential/secret-json.ts';
 import { SecretJson as Json } from '../../../shared/credential/secret-json.ts';
@@ -29,7 +30,7 @@ import { adminOf, agentOn, type postgresForTests } from '../rotation/setting.ts'
 import { type InMemoryScheduler, schedulerClientOf } from './scheduler.ts';
 
 export const functionArn = 'arn:aws:lambda:eu-central-1:000000000000:function:keyturn-test-rotate-secret';
-const hourMs = 3_600_000;
+export const hourMs = 3_600_000;
 export const dayMs = 24 * hourMs;
 
 /** Told of every outside call of the reconciler, before it is made and after: a test may have it die there. */
@@ -46,6 +47,7 @@ export function fleetOn(server: Awaited<ReturnType<typeof postgresForTests>>) {
   const clock = createClock();
   const { parts: rotation } = witness();
   let failing: ((step: Step) => void) | undefined;
+  let revocationsFail = false;
   const engine: Engine = createEngine({
     now: clock.now,
     attempts: 1,
@@ -85,14 +87,15 @@ export function fleetOn(server: Awaited<ReturnType<typeof postgresForTests>>) {
           ),
         ),
       revoke: (ended) =>
-        watched('revoke', () =>
-          revokeSuperseded(ended, {
+        watched('revoke', async () => {
+          if (revocationsFail) throw new Error('the function is out of memory');
+          return revokeSuperseded(ended, {
             ...rotation,
             now: clock.now,
             bus: { publish: async (published) => void events.push(...published) },
             secretsManager: clientOf(engine),
-          }),
-        ),
+          });
+        }),
     };
     return {
       secretsManager,
@@ -110,7 +113,10 @@ export function fleetOn(server: Awaited<ReturnType<typeof postgresForTests>>) {
       remainingMs: () => Number.POSITIVE_INFINITY,
       log: { warn: () => undefined },
       report: {
-        records,
+        records: {
+          read: (key) => watched('read state', () => records.read(key)),
+          write: (key, next) => watched('write state', () => records.write(key, next)),
+        },
         bus: {
           publish: (published) => watched('PutEvents', async () => void events.push(...published)),
         },
@@ -158,6 +164,9 @@ export function fleetOn(server: Awaited<ReturnType<typeof postgresForTests>>) {
     failRotations(fails: ((step: Step) => void) | undefined) {
       failing = fails;
     },
+    failRevocations(fail: boolean) {
+      revocationsFail = fail;
+    },
     /** An agent of this group, with its secret, which rotates every thirty days. */
     async addAgent(group: string, tags: Record<string, string> = {}): Promise<Agent> {
       const agent = await agentOn(server, group);
@@ -191,16 +200,20 @@ export function fleetOn(server: Awaited<ReturnType<typeof postgresForTests>>) {
       const { SecretString = '' } = await engine.GetSecretValue({ SecretId: arn, VersionStage: stage });
       return Json.parse(SecretValue.of(SecretString));
     },
-    /** Follows what a runbook page says to run, for this secret: the lines of its code that begin with `keyturn`. */
+    /** Runs the commands that a runbook page tells, for this secret, and gives the last one's exit code. */
     async follow(page: string, { name }: Agent): Promise<number> {
       const text = readFileSync(join(root, `docs/runbook/${page}.md`), 'utf8');
-      const lines = [...text.matchAll(/^ {4}keyturn (.+)$/gm)].map(([, line = '']) =>
-        line.replace('SECRET', name),
+      const lines = [...text.matchAll(/^ {4}((?:keyturn|aws) .+)$/gm)].map(([, line = '']) =>
+        line.replace('SECRET', name).replace('ROTATE_FUNCTION_ARN', functionArn),
       );
       if (lines.length === 0) throw new Error(`The page ${page} says no command`);
       let code = 0;
-      for (const line of lines) code = await run(line.split(/\s+/), ask, said);
-      await engine.idle();
+      for (const line of lines) {
+        const [command, ...words] = line.split(/\s+/);
+        if (command === 'keyturn') code = await run(words, ask, said);
+        else await awsCommand(engine, words);
+        await engine.idle();
+      }
       return code;
     },
     keyturn: (line: string) => run(line.split(/\s+/), ask, said),
@@ -211,6 +224,24 @@ export interface Agent {
   readonly group: string;
   readonly arn: string;
   readonly name: string;
+}
+
+/** What the AWS CLI would call: `secretsmanager rotate-secret --secret-id ID --rotation-rules Key=value --no-flag`. */
+async function awsCommand(engine: Engine, [, operation = '', ...words]: readonly string[]): Promise<void> {
+  const pascal = (name: string) =>
+    name.replaceAll(/(?:^|-)(\w)/g, (_, letter: string) => letter.toUpperCase());
+  const input: Record<string, unknown> = {};
+  for (const [index, word] of words.entries()) {
+    if (!word.startsWith('--')) continue;
+    const value = words[index + 1] ?? '';
+    if (word.startsWith('--no-')) input[pascal(word.slice(5))] = false;
+    else if (/^\w+=\d+$/.test(value))
+      input[pascal(word.slice(2))] = { [value.split('=')[0] ?? '']: Number(value.split('=')[1]) };
+    else input[pascal(word.slice(2))] = value;
+  }
+  const keys: Readonly<Record<string, string>> = { RotationLambdaArn: 'RotationLambdaARN' };
+  const named = Object.entries(input).map(([key, value]) => [keys[key] ?? key, value]);
+  await dispatch(engine, pascal(operation), Object.fromEntries(named));
 }
 
 /** Runs the command and gives its exit code. */

@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { versionDates } from '../../../shared/labels/read.ts';
+import { rotateOnce } from '../../../shared/reconciliation/rotate-once.ts';
+import { clientOf } from '../rotation/in-process.ts';
 import { asAgent, postgresForTests } from '../rotation/setting.ts';
 import { type Agent, dayMs, type Fleet, fleetOn } from './fleet.ts';
 
@@ -44,6 +47,19 @@ describe('a rotation that its schedule missed', () => {
     expect((await fleet.valueOf(agent)).reveal().username).toBe('race_b');
     expect(Object.keys(await fleet.labels(agent))).toHaveLength(2);
   });
+});
+
+it('a rotation that was asked for on stale facts, when another run has had it done, is no second one', async () => {
+  const agent = await fleet.addAgent('stale');
+  const client = clientOf(fleet.engine);
+  const dates = await versionDates(client, agent.arn);
+  const [current = ''] = Object.keys(await fleet.labels(agent));
+  expect(await rotateOnce(client, agent.arn, current, dates)).toBe('begun');
+  await fleet.engine.idle();
+  const rotated = await fleet.labels(agent);
+  await rotateOnce(client, agent.arn, current, dates);
+  await fleet.engine.idle();
+  expect(await fleet.labels(agent)).toEqual(rotated);
 });
 
 describe('a rotation that is stuck', () => {

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { SchedulerClient } from '@aws-sdk/client-scheduler';
+import { textOf } from '../rotation/in-process.ts';
 import type { Watch } from './fleet.ts';
 
 /** Schedules by name, with what each was made of. */
@@ -36,6 +37,6 @@ function answered(
   if (method === 'GET') return [200, { Schedules: [...schedules.keys()].map((Name) => ({ Name })) }];
   const name = decodeURIComponent(path.split('/').at(-1) ?? '');
   if (schedules.has(name)) return [409, { Message: `Schedule ${name} already exists.` }];
-  schedules.set(name, JSON.parse(String(body)));
+  schedules.set(name, JSON.parse(textOf(body)));
   return [200, { ScheduleArn: `arn:aws:scheduler:eu-central-1:000000000000:schedule/grace/${name}` }];
 }

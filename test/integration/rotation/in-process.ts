@@ -108,7 +108,8 @@ export async function putSecrets(
   return ARN;
 }
 
-function textOf(body: unknown): string {
+/** The text of a request's body, of whatever type the SDK made it. */
+export function textOf(body: unknown): string {
   return ArrayBuffer.isView(body)
     ? Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString()
     : String(body);

@@ -1,0 +1,142 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { asAgent, postgresForTests } from '../rotation/setting.ts';
+import { type Fleet, fleetOn, hourMs } from './fleet.ts';
+
+let server: Awaited<ReturnType<typeof postgresForTests>>;
+let fleet: Fleet;
+beforeAll(async () => {
+  server = await postgresForTests();
+});
+afterAll(() => server[Symbol.asyncDispose]());
+beforeEach(() => {
+  fleet = fleetOn(server);
+});
+
+const takes = async (login: Parameters<typeof asAgent>[0]) =>
+  asAgent(login, 'SELECT 1').then(
+    () => true,
+    () => false,
+  );
+
+describe('a superseded login', () => {
+  it('that the target takes past its grace is alerted, and the command of its runbook page ends it', async () => {
+    const agent = await fleet.addAgent('missed');
+    const old = await fleet.valueOf(agent);
+    await fleet.rotate(agent);
+    fleet.clock.advance(0.5 * hourMs);
+    expect(await fleet.keyturn(`reconcile --dry-run --secret ${agent.name}`)).toBe(3);
+    expect(fleet.said.join()).not.toContain('superseded-still-valid');
+    fleet.clock.advance(hourMs);
+    expect(await takes(old)).toBe(true);
+    expect(await fleet.follow('superseded-still-valid', agent)).toBe(0);
+    expect(await takes(old)).toBe(false);
+    await asAgent(await fleet.valueOf(agent), 'SELECT * FROM missed_orders');
+    expect(fleet.alerts).toMatchObject([{ backend: 'finding:superseded-still-valid', state: 'found' }]);
+    expect(fleet.events.map(({ detailType }) => detailType)).toContain('Credential Revoked');
+    expect((await fleet.reconcile()).findings).toEqual([]);
+  });
+
+  it('is found without reading a secret of an agent that is well: one question a server', async () => {
+    for (const group of ['well_one', 'well_two']) await fleet.rotate(await fleet.addAgent(group));
+    const calls: string[] = [];
+    const watch = { before: (call: string) => void calls.push(call), after: () => undefined };
+    await fleet.reconcile({}, watch);
+    expect(calls.filter((call) => /^[A-Z]\w+$/.test(call))).toEqual([
+      'ListSecrets',
+      'ListSecrets',
+      'GetSecretValue',
+    ]);
+  });
+
+  it('stays where a rotation has just given it a new password', async () => {
+    const agent = await fleet.addAgent('again');
+    await fleet.rotate(agent);
+    fleet.clock.advance(2 * hourMs);
+    fleet.failRotations((step) => {
+      if (step === 'finishSecret') throw new Error('killed');
+    });
+    await fleet.rotate(agent);
+    const pending = await fleet.valueOf(agent, 'AWSPENDING');
+    expect((await fleet.reconcile()).findings).toEqual([]);
+    expect(await takes(pending)).toBe(true);
+  });
+
+  it('stays where somebody rolled back to it by hand', async () => {
+    const agent = await fleet.addAgent('rolled');
+    await fleet.rotate(agent);
+    const labels = await fleet.labels(agent);
+    const idOf = (label: string) => Object.keys(labels).find((id) => labels[id]?.includes(label)) ?? '';
+    await fleet.engine.UpdateSecretVersionStage({
+      SecretId: agent.arn,
+      VersionStage: 'AWSCURRENT',
+      MoveToVersionId: idOf('AWSPREVIOUS'),
+      RemoveFromVersionId: idOf('AWSCURRENT'),
+    });
+    fleet.clock.advance(2 * hourMs);
+    await fleet.reconcile();
+    for (const stage of ['AWSCURRENT', 'AWSPREVIOUS']) {
+      expect(await takes(await fleet.valueOf(agent, stage))).toBe(true);
+    }
+  });
+
+  it('of a server that does not answer keeps its finding open', async () => {
+    const agent = await fleet.addAgent('silent');
+    await fleet.rotate(agent);
+    fleet.clock.advance(2 * hourMs);
+    fleet.failRevocations(true);
+    await fleet.reconcile();
+    fleet.failRevocations(false);
+    await fleet.reconcile();
+    await fleet.engine.PutSecretValue({
+      SecretId: 'keyturn/admin/postgres',
+      SecretString: JSON.stringify({
+        engine: 'postgres',
+        host: '127.0.0.1',
+        port: 1,
+        username: 'x',
+        password: 'x',
+      }),
+    });
+    await fleet.reconcile();
+    expect(fleet.alerts.map(({ state }) => state)).toEqual(['found']);
+  });
+});
+
+describe('the end of a grace period', () => {
+  it('that nobody scheduled is alerted, and the command of its runbook page schedules it, once', async () => {
+    const agent = await fleet.addAgent('unscheduled', { 'keyturn:grace': '2h' });
+    await fleet.rotate(agent);
+    expect((await fleet.reconcile()).findings).toEqual([]);
+    fleet.clock.advance(0.5 * hourMs);
+    expect(await fleet.follow('grace-schedule-lost', agent)).toBe(0);
+    expect(fleet.scheduler.size).toBe(1);
+    expect(fleet.alerts).toMatchObject([{ backend: 'finding:grace-schedule-lost', state: 'found' }]);
+    expect((await fleet.reconcile()).findings).toEqual([]);
+    expect(fleet.scheduler.size).toBe(1);
+    expect(fleet.alerts.map(({ state }) => state)).toEqual(['found', 'recovered']);
+  });
+
+  it('whose tag can not be read needs a person', async () => {
+    const agent = await fleet.addAgent('unreadable', { 'keyturn:grace': 'soon' });
+    await fleet.rotate(agent);
+    fleet.clock.advance(hourMs);
+    expect(await fleet.keyturn(`reconcile --secret ${agent.name}`)).toBe(3);
+    expect(fleet.said.join()).toContain("its tag keyturn:grace can't be read");
+  });
+});
+
+describe('a secret whose rotation is off', () => {
+  it('is alerted and left alone; the commands of its runbook page turn it on', async () => {
+    const agent = await fleet.addAgent('off');
+    await fleet.engine.CancelRotateSecret({ SecretId: agent.arn });
+    fleet.clock.advance(2 * hourMs);
+    const { findings } = await fleet.reconcile();
+    expect(findings).toMatchObject([{ kind: 'rotation-off', outcome: 'needs a person' }]);
+    expect((await fleet.engine.DescribeSecret({ SecretId: agent.arn })).RotationEnabled).toBe(false);
+    const before = await fleet.valueOf(agent);
+    expect(await fleet.follow('rotation-off', agent)).toBe(0);
+    expect((await fleet.engine.DescribeSecret({ SecretId: agent.arn })).RotationEnabled).toBe(true);
+    expect((await fleet.valueOf(agent)).serialize().reveal()).toBe(before.serialize().reveal());
+    expect(fleet.alerts.map(({ state }) => state)).toEqual(['found', 'recovered']);
+  });
+});
