@@ -1,12 +1,8 @@
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { SecretsProvider } from '@aws-lambda-powertools/parameters/secrets';
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import middy from '@middy/core';
 import middySecrets from '@middy/secrets-manager';
 import { createKeyturnAgent } from '../agent/index.ts';
-import { startMinistack } from '../local/ministack/server.ts';
 import { freePort } from '../local/ports.ts';
 import { startSecretsManager } from '../local/secrets-manager/http.ts';
 import { percentile } from '../local/tour/report.ts';
@@ -52,30 +48,20 @@ export async function cachedGet(): Promise<readonly Figure[]> {
 }
 
 async function startAws() {
-  await using parts = new AsyncDisposableStack();
-  const [port, ministackPort] = [await freePort(), await freePort()];
-  const endpoint = `http://127.0.0.1:${port}`;
-  const logFile = join(mkdtempSync(join(tmpdir(), 'keyturn-bench-')), 'ministack.log');
-  const ministack = parts.use(
-    await startMinistack({ port: ministackPort, workerEndpoint: endpoint, logFile }),
-  );
-  const { engine } = parts.use(
-    await startSecretsManager({ port, ministackUrl: ministack.url, region: 'eu-central-1' }),
-  );
-  await engine.CreateSecret({ Name: secret, SecretString: value });
+  const secretsManager = await startSecretsManager({ port: await freePort(), region: 'eu-central-1' });
+  await secretsManager.engine.CreateSecret({ Name: secret, SecretString: value });
   const sdk = {
     region: 'eu-central-1',
-    endpoint,
+    endpoint: secretsManager.url,
     credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
   };
   const client = new SecretsManagerClient(sdk);
-  const all = parts.move();
   return {
     sdk,
     client,
     async [Symbol.asyncDispose]() {
       client.destroy();
-      await all.disposeAsync();
+      await secretsManager[Symbol.asyncDispose]();
     },
   };
 }
