@@ -135,7 +135,8 @@ function tagsOf({
   return new Map(Tags.map(({ Key, Value }) => [Key, Value]));
 }
 
-function assertOurs(secret: DescribeSecretCommandOutput, agentId: string): void {
+/** @throws AgentSecretTakenError */
+export function assertOurs(secret: DescribeSecretCommandOutput, agentId: string): void {
   const tags = tagsOf(secret);
   const isOurs = tags.get('agent_id') === agentId && tags.get('managed_by') === MANAGED.managed_by;
   if (!isOurs) throw new AgentSecretTakenError(`${secret.Name} exists, and its tags name another owner`);

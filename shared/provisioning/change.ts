@@ -1,5 +1,8 @@
-/** The systems that a declaration is converged on, in the order in which they are: who depends on another comes after it. */
-export const systems = ['Secrets Manager', 'PostgreSQL', 'Vault', 'IAM'] as const;
+/**
+ * The systems that a declaration is converged on. `Keyturn` is its own note of what was declared, which comes first, so that a
+ * reconciler mends towards what is wanted, and not back.
+ */
+export const systems = ['Keyturn', 'Secrets Manager', 'PostgreSQL', 'Vault', 'IAM'] as const;
 export type System = (typeof systems)[number];
 
 /**
@@ -15,4 +18,10 @@ export interface Change {
   readonly diff: readonly string[];
   /** May be repeated, and may be killed anywhere: planned again, what is left to do is found again. */
   apply(): Promise<void>;
+}
+
+export interface Planned {
+  readonly changes: readonly Change[];
+  /** What a person has to do: nothing else may. */
+  readonly notes: readonly string[];
 }

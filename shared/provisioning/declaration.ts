@@ -98,6 +98,9 @@ const vault = z.strictObject({
     .describe(
       "The engine's connection to the database of `postgres`, made by whoever runs Vault. Without it, so are the roles",
     ),
+  databaseLogin: identifier
+    .optional()
+    .describe('The login of that connection, where it is another than the admin secret holds'),
   databaseTtl: lifetime.default('1h').describe('How long a login of the engine lives without being renewed'),
   databaseMaxTtl: lifetime.default('24h').describe('And at most'),
 });

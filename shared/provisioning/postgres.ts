@@ -103,7 +103,7 @@ async function differencesOn(
 ): Promise<readonly Difference[]> {
   const secretName = secretNameOf(declaration);
   const current = await currentLogin(declaration, secretName, secretsManager);
-  const roles = agentRoles(declaration.agentId, current?.login.username);
+  const roles = agentRoles(declaration, current?.login.username);
   const isProven = current !== undefined && (await works(current.login));
   const label = (of: 'AWSPENDING' | 'AWSPREVIOUS', name: string) =>
     logsInAs(of, name, secretName, secretsManager);

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { AlternateTakenError } from '../../rotators/errors.ts';
 import type { Connection } from '../../rotators/postgres/connection.ts';
 import { identifier, literal, roleOf } from '../../rotators/postgres/roles.ts';
+import type { Declaration } from '../declaration.ts';
 import type { Difference } from './difference.ts';
 
 /** An agent's roles: a group that holds the privileges, and two logins of which one is in use. */
@@ -10,13 +11,21 @@ export interface AgentRoles {
   /** The login of AWSCURRENT. An adopted one is the group itself, until its first rotation (ADR 2). */
   readonly current: string;
   readonly logins: readonly string[];
+  /** The login of Vault's connection: it puts logins into the group, and can't use it. */
+  readonly administrator: string | undefined;
+  /** Whether Vault makes logins that are members for as long as they live. */
+  readonly hasGuests: boolean;
 }
 
-export const agentRoles = (agentId: string, current = `${agentId}_a`): AgentRoles => ({
-  group: agentId,
-  current,
-  logins: current === agentId ? [] : [`${agentId}_a`, `${agentId}_b`],
-});
+export function agentRoles({ agentId, vault }: Declaration, current = `${agentId}_a`): AgentRoles {
+  return {
+    group: agentId,
+    current,
+    logins: current === agentId ? [] : [`${agentId}_a`, `${agentId}_b`],
+    administrator: vault.databaseLogin,
+    hasGuests: vault.databaseRoles.length > 0,
+  };
+}
 
 /** The comment on a group that Keyturn made: any other role of that name is somebody else's. */
 const groupMark = (group: string) => `Agent ${group}, provisioned by Keyturn`;
@@ -39,6 +48,8 @@ const membershipRow = z.object({
   admin: z.boolean(),
   inherits: z.boolean(),
   sets: z.boolean(),
+  /** Its login has an end, as those that Vault makes have. */
+  expires: z.boolean(),
 });
 const settingRow = z.object({ name: z.string(), database: z.string().nullable(), role: z.string() });
 
@@ -74,7 +85,8 @@ export async function roleDifferences(
   const memberships = z.array(membershipRow).parse(
     await connection.query(
       `SELECT pg_get_userbyid(roleid) AS role, pg_get_userbyid(member) AS member, pg_get_userbyid(grantor) AS grantor,
-           admin_option AS admin, inherit_option AS inherits, set_option AS sets
+           admin_option AS admin, inherit_option AS inherits, set_option AS sets,
+           EXISTS (SELECT FROM pg_roles r WHERE r.oid = member AND isfinite(r.rolvaliduntil)) AS expires
          FROM pg_auth_members WHERE pg_get_userbyid(roleid) = ANY($1) OR pg_get_userbyid(member) = ANY($1) ORDER BY 1, 2`,
       [names],
     ),
@@ -98,7 +110,8 @@ export async function roleDifferences(
     ...logins.flatMap((login) => (has(login) ? [] : made(login))),
     ...rows.flatMap((row) => attributesOf(row, row.name === group && isGroupClosed)),
     ...logins.flatMap((login) => membershipOf(login, group, memberships)),
-    ...strangersIn(names, group, logins, memberships, await currentUser(connection)),
+    ...administration(roles, memberships),
+    ...strangersIn(roles, memberships, await currentUser(connection)),
     ...(await sessionRoles(connection, logins, group)),
   ];
 }
@@ -156,19 +169,37 @@ function membershipOf(login: string, group: string, all: readonly Membership[]):
   ];
 }
 
-/** Who else is in the group, and what else its members are in. Whoever makes a role may grant it on, and use it no more than that. */
+function administration(
+  { group, administrator }: AgentRoles,
+  all: readonly Membership[],
+): readonly Difference[] {
+  if (administrator === undefined) return [];
+  if (all.some(({ role, member, admin }) => role === group && member === administrator && admin)) return [];
+  const options = 'WITH ADMIN TRUE, INHERIT FALSE, SET FALSE';
+  return [
+    {
+      line: `+ ${administrator}: may put logins into ${group}`,
+      statements: [`GRANT ${identifier(group)} TO ${identifier(administrator)} ${options}`],
+    },
+  ];
+}
+
+/**
+ * Who else is in the group, and what else its members are in. Whoever makes a role may grant it on, and use it no more than that;
+ * Vault's logins come and go by themselves.
+ */
 function strangersIn(
-  names: readonly string[],
-  group: string,
-  logins: readonly string[],
+  { group, logins, hasGuests }: AgentRoles,
   all: readonly Membership[],
   admin: string,
 ): readonly Difference[] {
+  const names = [group, ...logins];
   return all.flatMap((each): readonly Difference[] => {
     const { role, member, grantor } = each;
-    const declared = role === group && logins.includes(member);
+    const isDeclared = role === group && logins.includes(member);
+    const isGuest = hasGuests && role === group && each.expires && !each.admin;
     const isMaker = member === admin || (each.admin && !each.inherits && !each.sets);
-    if (declared || (names.includes(role) && isMaker && !names.includes(member))) return [];
+    if (isDeclared || isGuest || (names.includes(role) && isMaker && !names.includes(member))) return [];
     return [
       {
         line: `- ${member}: member of ${role}`,

@@ -1,0 +1,51 @@
+import { type AppliedParts, planApplied, planEnding, planForgetting } from './applied.ts';
+import type { EndPlanners } from './end.ts';
+import { noting, type Planner } from './plan.ts';
+import { planLoginsEnd, planRolesEnd } from './postgres/removal.ts';
+import { planPostgres } from './postgres.ts';
+import {
+  planRotation,
+  planRotationEnd,
+  planSecret,
+  planSecretEnd,
+  type SecretParts,
+} from './secrets-manager.ts';
+
+/** Every system but Vault and IAM, whose planners are given where there are any. */
+export interface SystemParts extends AppliedParts, SecretParts {
+  readonly vault?: { readonly plan: Planner; readonly end: Planner } | undefined;
+  readonly iam?: { readonly plan: Planner; readonly end: Planner } | undefined;
+}
+
+/**
+ * The planners of an agent, in their order: the note of what is declared, the secret with its first login, the login, rotation,
+ * which tries it; then what the agent is let into.
+ */
+export function plannersOf(parts: SystemParts): readonly Planner[] {
+  return [
+    (declaration) => planApplied(declaration, parts),
+    (declaration) => planSecret(declaration, parts),
+    noting((declaration) => planPostgres(declaration, parts)),
+    noting((declaration) => planRotation(declaration, parts)),
+    ...(parts.vault ? [parts.vault.plan] : []),
+    ...(parts.iam ? [parts.iam.plan] : []),
+  ];
+}
+
+/** What ends an agent: rotation goes first, since it would give the agent a login again. */
+export function endPlannersOf(parts: SystemParts & { readonly recoveryDays: number }): EndPlanners {
+  return {
+    access: [
+      noting((declaration) => planEnding(declaration, parts)),
+      noting((declaration) => planRotationEnd(declaration, parts)),
+      ...(parts.vault ? [parts.vault.end] : []),
+      noting((declaration) => planLoginsEnd(declaration, parts)),
+    ],
+    rest: [
+      noting((declaration) => planSecretEnd(declaration, parts)),
+      ...(parts.iam ? [parts.iam.end] : []),
+      noting((declaration) => planRolesEnd(declaration, parts)),
+      noting((declaration) => planForgetting(declaration, parts)),
+    ],
+  };
+}

@@ -1,0 +1,23 @@
+// What `keyturn apply`, `provision` and `deprovision` are made of, for programs.
+export {
+  AgentSecretTakenError,
+  createAgentSecret,
+  deleteAgentSecret,
+  InvalidAgentIdError,
+} from './agent-secret.ts';
+export type { Change, Planned, System } from './change.ts';
+export { endPlannersOf, plannersOf, type SystemParts } from './converge.ts';
+export { type Declaration, DeclarationError, readDeclaration } from './declaration.ts';
+export { type AppliedDeclarations, declarationsState, type KnownDeclaration } from './declarations-state.ts';
+export { type EndOutcome, endAgent, planEnd } from './end.ts';
+export { refuseSharing } from './fleet.ts';
+export {
+  type AgentOutcome,
+  type AgentPlan,
+  applyPlan,
+  type Failed,
+  type Made,
+  type Planner,
+  planFleet,
+} from './plan.ts';
+export { readDeclarations } from './read-files.ts';
