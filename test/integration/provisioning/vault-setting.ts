@@ -99,7 +99,7 @@ export async function podLogin(
   return loggedIn.parse(answer.body).auth.client_token;
 }
 
-/** Sends a path as it stands: `fetch` would resolve its dots. */
+/** Sends a path as it stands: `fetch` would resolve its dots. Follows where Vault says what it understands by it. */
 export function call(
   bao: OpenBao,
   token: string,
@@ -118,7 +118,13 @@ export function call(
         response.on('data', (part: string) => {
           text += part;
         });
-        response.on('end', () => resolve({ status: response.statusCode ?? 0, body: attempt(text) }));
+        response.on('end', () => {
+          const { statusCode = 0, headers: answered } = response;
+          const cleaned = answered.location?.replace(/^\/v1\//, '');
+          if (statusCode === 307 && cleaned !== undefined && cleaned !== path) {
+            resolve(call(bao, token, method, cleaned, body, headers));
+          } else resolve({ status: statusCode, body: attempt(text) });
+        });
       },
     );
     sent.once('error', reject);
