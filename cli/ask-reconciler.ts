@@ -1,17 +1,22 @@
 import { type DeploymentFlags, openDeployment } from './deployment.ts';
 
-/** Has the deployment's reconcile-fleet do something, and gives its answer. */
+/** Has one of the deployment's reconcilers do something, and gives its answer. */
 export type AskReconciler = (flags: DeploymentFlags, request: object) => Promise<unknown>;
 
 /**
- * The function reaches the databases, which an operator's machine need not; the operator needs no more than
+ * The function reaches the databases and Vault, which an operator's machine need not; the operator needs no more than
  * `lambda:InvokeFunction` on it.
  */
-export const askReconciler: AskReconciler = async (flags, request) => {
-  const { LambdaClient } = await import('@aws-sdk/client-lambda');
-  const { ask } = await import('../functions/reconcile-fleet/ask.ts');
-  const deployment = await openDeployment(flags);
-  // Its answer may take as long as the function may run; asked twice, it would run twice.
-  const client = new LambdaClient({ ...deployment.aws, maxAttempts: 1 });
-  return ask(client, deployment.output('ReconcileFleetFunctionArn'), request);
-};
+const asking =
+  (output: string): AskReconciler =>
+  async (flags, request) => {
+    const { LambdaClient } = await import('@aws-sdk/client-lambda');
+    const { ask } = await import('../functions/reconcile-fleet/ask.ts');
+    const deployment = await openDeployment(flags);
+    // Its answer may take as long as the function may run; asked twice, it would run twice.
+    const client = new LambdaClient({ ...deployment.aws, maxAttempts: 1 });
+    return ask(client, deployment.output(output), request);
+  };
+
+export const askReconciler = asking('ReconcileFleetFunctionArn');
+export const askMirrors = asking('ReconcileMirrorsFunctionArn');

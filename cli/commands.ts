@@ -41,6 +41,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./reconcile.ts')).reconcileCommand(),
   },
   {
+    name: 'drift',
+    summary: 'Show how the mirrors in Vault stand beside their secrets, and repair them',
+    load: async () => (await import('./drift.ts')).driftCommand(),
+  },
+  {
     name: 'unstick',
     summary: 'Explain what a rotation is stuck at, and end it',
     load: async () => (await import('./unstick.ts')).unstickCommand(),

@@ -209,11 +209,11 @@ it('a mirror that is gone, and one that somebody changed, are whole again within
   const { versionId } = await currentLogin({ clients }, agent);
   await until('the mirror follows', () => mirrorHolds({ stack }, agent, versionId));
   await stack.openBao.request('POST', `secret/data/${agent.secret}`, { data: { password: 'by hand' } });
-  expect(await invoke('reconcile-mirrors', {})).toBeUndefined();
+  expect(await invoke('reconcile-mirrors', { action: 'reconcile' })).toBeUndefined();
   const healed = await stack.openBao.request('GET', `secret/data/${agent.secret}`);
   expect(JSON.stringify(healed)).not.toContain('by hand');
   await stack.openBao.request('DELETE', `secret/metadata/${agent.secret}`);
-  expect(await invoke('reconcile-mirrors', {})).toBeUndefined();
+  expect(await invoke('reconcile-mirrors', { action: 'reconcile' })).toBeUndefined();
   expect(await mirrorHolds({ stack }, agent, versionId)).toBe(true);
   const kinds = ['mirror-changed-by-hand', 'mirror-missing'];
   await until('both are told of', async () =>

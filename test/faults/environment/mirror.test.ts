@@ -118,7 +118,7 @@ const faults: readonly (readonly [string, Fault, string])[] = [
 
 describe.each(faults)('while Vault %s', (_, which, error) => {
   test.each([
-    ['at the first read', 'GET /v1/secret/metadata'],
+    ['at the first read', 'GET /v1/secret/data'],
     ['at the write of the value', 'POST /v1/secret/data'],
     ['at the write of the stamp', 'POST /v1/secret/metadata'],
   ])('%s, the mirror is not torn, and catches up afterwards with one write', async (_at, prefix) => {

@@ -1,10 +1,16 @@
-import { mkdtempSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { healMirrors } from '../../../functions/reconcile-mirrors/reconcile-mirrors.ts';
+import { PassThrough, Writable } from 'node:stream';
+import { Command } from 'commander';
+import { driftCommand } from '../../../cli/drift.ts';
+import { terminal } from '../../../cli/output.ts';
+import { answerMirrors } from '../../../functions/reconcile-mirrors/reconcile-mirrors.ts';
 import { mirrorAppRole } from '../../../local/openbao/approle.ts';
 import { type OpenBao, startOpenBao } from '../../../local/openbao/server.ts';
 import { freePort } from '../../../local/ports.ts';
+import { root } from '../../../local/root.ts';
 import { createEngine, type Engine } from '../../../local/secrets-manager/engine.ts';
 import type { AlertMessage } from '../../../shared/notification/alert.ts';
 import type { OutgoingEvent } from '../../../shared/notification/event-bus.ts';
@@ -41,6 +47,10 @@ export interface Mirrors {
   sync(secretId: string): ReturnType<typeof syncMirror>;
   /** What reconcile-mirrors does in an hour. */
   hour(parts?: Partial<MirrorParts>): Promise<void>;
+  /** The function, asked as `keyturn drift` asks it. */
+  ask(request: object, parts?: Partial<MirrorParts>): Promise<unknown>;
+  /** Runs what a runbook page says to run, for a secret that is mirrored under its own name. Gives keyturn's exit code. */
+  follow(page: string, secret: string, bao: OpenBao): Promise<number | undefined>;
 }
 
 /** An account of its own, beside whatever else the Vault holds. */
@@ -67,6 +77,15 @@ export function mirrorsIn(vault: Vault): Mirrors {
     runbookUrl: 'https://runbook.example',
     now,
   };
+  const ask = (request: object, others: Partial<MirrorParts> = {}) =>
+    answerMirrors(request, {
+      ...parts,
+      ...others,
+      ownArns,
+      report,
+      isLate: () => false,
+      log: { info: () => undefined, warn: () => undefined },
+    });
   return {
     engine,
     parts,
@@ -94,18 +113,59 @@ export function mirrorsIn(vault: Vault): Mirrors {
       return VersionId;
     },
     sync: (secretId) => syncMirror(secretId, parts),
-    async hour(others = {}) {
+    async hour(others) {
       clock.now = new Date(clock.now.getTime() + 3_600_000);
-      await healMirrors({
-        ...parts,
-        ...others,
-        ownArns,
-        report,
-        isLate: () => false,
-        log: { info: () => undefined, warn: () => undefined },
-      });
+      await ask({ action: 'reconcile' }, others);
+    },
+    ask,
+    async follow(page, secret, bao) {
+      const text = readFileSync(join(root, `docs/runbook/${page}.md`), 'utf8');
+      const lines = [...text.matchAll(/^ {4}((?:keyturn|vault|aws) .+)$/gm)].map(([, line = '']) =>
+        line.replaceAll('SECRET', secret).replaceAll('MIRROR', secret).split(' '),
+      );
+      if (lines.length === 0) throw new Error(`The page ${page} says no command`);
+      let exitCode: number | undefined;
+      for (const [program, ...words] of lines) {
+        if (program === 'keyturn') exitCode = await called(words, ask);
+        else if (program === 'vault') vaultCommand(words, bao);
+        else await tagged(words, engine);
+      }
+      return exitCode;
     },
   };
+}
+
+/** OpenBao's own command, which takes what Vault's does. */
+function vaultCommand(words: readonly string[], { url, rootToken }: OpenBao): void {
+  const { status } = spawnSync(join(root, '.keyturn/venv/local/bin/bao'), words, {
+    env: { BAO_ADDR: url, BAO_TOKEN: rootToken },
+  });
+  if (status !== 0) throw new Error(`vault ${words.slice(0, 3).join(' ')} failed`);
+}
+
+/** `aws secretsmanager tag-resource --secret-id ID --tags Key=K,Value=V`, on the engine. */
+async function tagged(words: readonly string[], engine: Engine): Promise<void> {
+  const [, , , SecretId = '', , tag = ''] = words;
+  const [, Key = '', Value = ''] = /^Key=(.+),Value=(.+)$/.exec(tag) ?? [];
+  if (words[1] !== 'tag-resource' || Key === '') throw new Error('Only tag-resource is known here');
+  await engine.TagResource({ SecretId, Tags: [{ Key, Value }] });
+}
+
+/** Runs `keyturn` in this process, asking that function. */
+async function called(
+  words: readonly string[],
+  ask: (request: object) => Promise<unknown>,
+): Promise<number | undefined> {
+  const sink = () => new Writable({ write: (_chunk, _encoding, done) => done() });
+  const output = terminal({ stdin: new PassThrough(), stdout: sink(), stderr: sink() });
+  const before = process.exitCode;
+  process.exitCode = undefined;
+  await new Command('keyturn')
+    .addCommand(driftCommand((_, request) => ask(request), output))
+    .parseAsync([...words], { from: 'user' });
+  const exitCode = process.exitCode === undefined ? undefined : Number(process.exitCode);
+  process.exitCode = before;
+  return exitCode;
 }
 
 /** Notes each call as `vault:{method}`. */
