@@ -1,4 +1,5 @@
 import type * as z from 'zod';
+import { awsRotationFailed } from './aws-rotation-failed/event.ts';
 import { cacheInvalidation } from './cache-invalidation/event.ts';
 import { credentialRevoked } from './credential-revoked/event.ts';
 import { findingOpened } from './finding-opened/event.ts';
@@ -13,6 +14,7 @@ import { secretRotated } from './secret-rotated/event.ts';
 
 /** Each event's schema, by the name of its folder. */
 export const contracts: Readonly<Record<string, z.ZodType>> = {
+  'aws-rotation-failed': awsRotationFailed,
   'cache-invalidation': cacheInvalidation,
   'credential-revoked': credentialRevoked.schema,
   'finding-opened': findingOpened.schema,

@@ -1,6 +1,7 @@
 import { Logger } from '@aws-lambda-powertools/logger';
 import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { SNSClient } from '@aws-sdk/client-sns';
 import middy from '@middy/core';
 import * as z from 'zod';
@@ -21,6 +22,7 @@ const environment = parsed(
 );
 const client = { customUserAgent: [['keyturn', 'alert-rotation-failure']] as [string, string][] };
 const dependencies = {
+  secretsManager: new SecretsManagerClient(client),
   records: rotationState(new DynamoDBClient(client), environment.STATE_TABLE_NAME),
   send: alertsTo(new SNSClient(client), environment.ALERT_TOPIC_ARN),
   runbookUrl: environment.RUNBOOK_URL,

@@ -8,6 +8,7 @@ import { ReceiveMessageCommand } from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { openInvalidationQueue } from '../../agent/invalidation-queue.ts';
+import awsRotationFailedSample from '../../events/aws-rotation-failed/sample.json' with { type: 'json' };
 import { fleetReport } from '../../functions/reconcile-fleet/answers.ts';
 import { clientsOf } from '../../local/stack/clients.ts';
 import { stackPorts } from '../../local/stack/ports.ts';
@@ -240,6 +241,15 @@ it('a rotation that can not start leaves the agent untouched and says why', asyn
   await until('on-call is told', async () =>
     feed.alerts.some(({ backend, state }) => backend === `rotation:${agent.secret}` && state === 'failed'),
   );
+  const reported = {
+    ...awsRotationFailedSample,
+    detail: {
+      ...awsRotationFailedSample.detail,
+      eventTime: new Date().toISOString(),
+      additionalEventData: { SecretId: agent.secretArn },
+    },
+  };
+  expect(await invoke('alert-rotation-failure', reported)).toBeUndefined();
   expect(feed.alerts.filter(({ backend }) => backend === `rotation:${agent.secret}`)).toHaveLength(1);
   expect(await currentLogin({ clients }, agent)).toEqual(before);
 });

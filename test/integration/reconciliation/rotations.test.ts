@@ -125,7 +125,7 @@ describe('a rotation that is stuck', () => {
       },
     ]);
     expect((await fleet.valueOf(agent)).serialize().reveal()).toBe(before.serialize().reveal());
-    expect(await fleet.follow('rotation-stuck', agent)).toBe(3);
+    expect(await fleet.follow('rotation-failed', agent)).toBe(3);
     await server.query('DROP ROLE taken_b');
     expect(await fleet.follow('rotation-stuck', agent)).toBe(0);
     await asAgent(await fleet.valueOf(agent), 'SELECT * FROM taken_orders');

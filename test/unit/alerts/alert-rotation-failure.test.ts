@@ -1,6 +1,12 @@
+import {
+  DescribeSecretCommand,
+  ResourceNotFoundException,
+  SecretsManagerClient,
+} from '@aws-sdk/client-secrets-manager';
 import { PublishCommand, SNSClient } from '@aws-sdk/client-sns';
 import { mockClient } from 'aws-sdk-client-mock';
 import { beforeEach, expect, test } from 'vitest';
+import awsSample from '../../../events/aws-rotation-failed/sample.json' with { type: 'json' };
 import failedSample from '../../../events/rotation-failed/sample.json' with { type: 'json' };
 import rotatedSample from '../../../events/secret-rotated/sample.json' with { type: 'json' };
 import { alertRotationFailure } from '../../../functions/alert-rotation-failure/alert-rotation-failure.ts';
@@ -10,10 +16,12 @@ import { alertsTo } from '../../../shared/notification/alert.ts';
 import { recordsInMemory } from '../state/in-memory.ts';
 
 const sns = mockClient(SNSClient);
+const secretsManager = mockClient(SecretsManagerClient);
 let records = recordsInMemory<Rotations, PendingAlert>();
 let now = 0;
 const hear = (event: unknown) =>
   alertRotationFailure(event, {
+    secretsManager: new SecretsManagerClient({ region: 'eu-central-1' }),
     records,
     send: alertsTo(new SNSClient(), 'arn:alerts'),
     runbookUrl: 'https://runbook',
@@ -29,6 +37,15 @@ beforeEach(() => {
   now = 0;
   sns.reset();
   sns.on(PublishCommand).resolves({});
+  secretsManager.reset();
+  secretsManager.on(DescribeSecretCommand).resolves({
+    ARN: failed.detail.secretArn,
+    Name: failed.detail.secret,
+    Tags: [
+      { Key: 'agent_id', Value: failed.detail.agentId },
+      { Key: 'managed_by', Value: 'agent-platform' },
+    ],
+  });
 });
 
 test('one alert when rotations begin to fail and one when one succeeds, whatever is repeated', async () => {
@@ -119,4 +136,42 @@ test.each([
   await expect(failure).rejects.toMatchObject({ message: expect.not.stringContaining('hunter2') });
   expect(sns.calls()).toEqual([]);
   expect(await records.read(failed.detail.secretArn)).toBeUndefined();
+});
+
+test("AWS's own report of a failure is of the same episode as Keyturn's, whichever comes first", async () => {
+  await hear(failed);
+  await hear(awsSample);
+  expect(messages()).toMatchObject([{ state: 'failed', errorClass: 'CredentialRefusedError' }]);
+  records = recordsInMemory();
+  sns.resetHistory();
+  await hear(awsSample);
+  await hear(failed);
+  expect(messages()).toMatchObject([
+    {
+      state: 'failed',
+      step: 'testSecret',
+      errorClass: 'RotationFailed',
+      backend: 'rotation:agents/billing-7/credentials',
+      runbook: 'https://runbook/rotation-failed.md#rotationfailed',
+    },
+  ]);
+});
+
+test('a report of AWS that comes after a rotation has succeeded tells nothing', async () => {
+  await hear(failed);
+  await hear(rotated);
+  await hear(awsSample);
+  expect(messages()).toHaveLength(2);
+});
+
+test("a report of AWS of a secret that isn't the platform's, or is gone, alerts nobody", async () => {
+  secretsManager
+    .on(DescribeSecretCommand)
+    .resolves({ ARN: failed.detail.secretArn, Name: 'other', Tags: [] });
+  await hear(awsSample);
+  secretsManager
+    .on(DescribeSecretCommand)
+    .rejects(new ResourceNotFoundException({ message: 'gone', $metadata: {} }));
+  await hear(awsSample);
+  expect(messages()).toEqual([]);
 });
