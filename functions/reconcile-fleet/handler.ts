@@ -13,6 +13,7 @@ import { parsed } from '../../events/contract.ts';
 import { alertsTo } from '../../shared/notification/alert.ts';
 import { eventBus } from '../../shared/notification/event-bus.ts';
 import { traced } from '../../shared/observability/tracing.ts';
+import { declarationsState } from '../../shared/provisioning/declarations-state.ts';
 import { findingsState } from '../../shared/reconciliation/report-findings.ts';
 import { paced } from '../../shared/secrets-manager/pace.ts';
 import { askedFunctions } from './ask-functions.ts';
@@ -28,7 +29,7 @@ const environment = parsed(
     ALERT_TOPIC_ARN: z.string().min(1),
     RUNBOOK_URL: z.string().min(1),
     ADMIN_SECRETS: z.string().min(1),
-    ROTATE_FUNCTION_NAME: z.string().min(1),
+    ROTATE_FUNCTION_ARN: z.string().min(1),
     REVOKE_FUNCTION_ARN: z.string().min(1),
     SCHEDULE_GROUP_NAME: z.string().min(1),
     SCHEDULER_ROLE_ARN: z.string().min(1),
@@ -50,6 +51,7 @@ const log = new Logger();
 const client = { customUserAgent: [['keyturn', 'reconcile-fleet']] as [string, string][] };
 const secretsManager = new SecretsManagerClient({ ...client, maxAttempts: 6 });
 const lambda = new LambdaClient(client);
+const dynamo = new DynamoDBClient(client);
 const now = () => new Date(Date.now() + secretsManager.config.systemClockOffset);
 const parts = {
   secretsManager,
@@ -62,13 +64,15 @@ const parts = {
   },
   adminSecretsPrefix: environment.ADMIN_SECRETS.replace(/\*.*$/, ''),
   ...askedFunctions(lambda, {
-    rotate: environment.ROTATE_FUNCTION_NAME,
+    rotate: environment.ROTATE_FUNCTION_ARN,
     revoke: environment.REVOKE_FUNCTION_ARN,
   }),
+  rotateFunctionArn: environment.ROTATE_FUNCTION_ARN,
+  declarations: declarationsState(dynamo, environment.STATE_TABLE_NAME),
   turn: paced(writesPerSecond, { now: Date.now, pause }),
   now,
   report: {
-    records: findingsState(new DynamoDBClient(client), environment.STATE_TABLE_NAME),
+    records: findingsState(dynamo, environment.STATE_TABLE_NAME),
     bus: eventBus(new EventBridgeClient(client), environment.EVENT_BUS_NAME),
     eventOf: findingEvent,
     send: alertsTo(new SNSClient(client), environment.ALERT_TOPIC_ARN),
@@ -77,10 +81,7 @@ const parts = {
   },
   log,
 };
-const request = z.discriminatedUnion('action', [
-  reconcileRequest.extend({ isScheduled: z.boolean().default(false) }),
-  unstickRequest,
-]);
+const request = z.discriminatedUnion('action', [reconcileRequest, unstickRequest]);
 
 export const handler = middy<unknown, unknown>()
   .use([injectLambdaContext(log), traced()])

@@ -1,6 +1,7 @@
 import type { SchedulerClient } from '@aws-sdk/client-scheduler';
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { GraceEnded } from '../../events/grace-ended/event.ts';
+import type { AppliedDeclarations } from '../../shared/provisioning/declarations-state.ts';
 import type { Finding } from '../../shared/reconciliation/finding.ts';
 import type { FleetSecret } from '../../shared/reconciliation/fleet.ts';
 import type { Turn } from '../../shared/secrets-manager/pace.ts';
@@ -18,6 +19,9 @@ export interface ReconcileParts {
   readonly takeStep: (step: Step, secretArn: string, token: string) => Promise<string | undefined>;
   /** Has revoke-superseded revoke. */
   readonly revoke: (ended: GraceEnded) => Promise<RevocationOutcome>;
+  readonly rotateFunctionArn: string;
+  /** What agents were declared to be. */
+  readonly declarations: Pick<AppliedDeclarations, 'read' | 'list'>;
   /** Waited for before each write to Secrets Manager. */
   readonly turn: Turn;
   readonly now: () => Date;
@@ -36,7 +40,12 @@ export interface Suspects {
 export interface Kind {
   readonly kind: string;
   /** Which secrets to look at closely, from the list alone where that is possible. */
-  suspects(fleet: readonly FleetSecret[], parts: ReconcileParts): Promise<Suspects>;
+  suspects(
+    fleet: readonly FleetSecret[],
+    parts: ReconcileParts,
+    /** `isScheduled`: one of the hourly runs, which may share out between them what is costly. */
+    run: { readonly isScheduled: boolean },
+  ): Promise<Suspects>;
   /**
    * Looks at what Secrets Manager and the target say now, and repairs. Undefined where all is well by now. It keeps no memory:
    * killed anywhere, repeated, or beside another run, it judges anew.

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import type { Finding } from '../../shared/reconciliation/finding.ts';
 import { describeFleetSecret, type FleetSecret, listFleet } from '../../shared/reconciliation/fleet.ts';
 import { type ReportParts, reportFindings } from '../../shared/reconciliation/report-findings.ts';
+import { TargetUnreachableError } from '../../shared/rotators/errors.ts';
 import type { FleetReport } from './answers.ts';
 import { graceScheduleLost } from './grace-schedule-lost.ts';
 import { finding, type How, type Kind, type ReconcileParts } from './kind.ts';
@@ -10,13 +11,15 @@ import { rotationOff } from './rotation-off.ts';
 import { rotationOverdue } from './rotation-overdue.ts';
 import { rotationStuck } from './rotation-stuck.ts';
 import { supersededStillValid } from './superseded-still-valid.ts';
+import { targetDrifted } from './target-drifted.ts';
 
 /** What lets somebody in who shouldn't be comes first; what is slowest last. */
 export const kinds: readonly Kind[] = [
   supersededStillValid,
   graceScheduleLost,
-  rotationOff,
   rotationStuck,
+  rotationOff,
+  targetDrifted,
   rotationOverdue,
 ];
 
@@ -26,6 +29,8 @@ export const reconcileRequest = z.strictObject({
   dryRun: z.boolean().default(false),
   /** Names or ARNs; without them the whole fleet. */
   secrets: z.array(z.string().min(1).max(2_048)).max(1_000).optional(),
+  /** One of the hourly runs, not a person's command. */
+  isScheduled: z.boolean().default(false),
   /** Which run this is of those that continue each other. */
   round: z.int().min(1).max(10).default(1),
 });
@@ -48,7 +53,7 @@ const reserveMs = 150_000;
  * killed, or runs beside another one, leaves nothing that the next doesn't find in the labels and at the targets.
  */
 export async function reconcileFleet(
-  { dryRun, secrets }: ReconcileRequest,
+  { dryRun, secrets, isScheduled }: ReconcileRequest,
   parts: FleetParts,
 ): Promise<FleetReport> {
   const { secretsManager } = parts;
@@ -61,8 +66,9 @@ export async function reconcileFleet(
   const unexamined = new Set<string>();
   let isFinished = true;
   for (const kind of kinds) {
-    const { suspects, checked } = await kind.suspects(fleet, parts);
-    const missed = new Set<string>();
+    const { suspects, checked } = await kind.suspects(fleet, parts, { isScheduled });
+    // Not looked at closely. Where its server is down that is the health check's to tell, and what was found stays open.
+    const missed = new Map<string, 'target down' | 'failed'>();
     const found = await pMap(
       inTurn(suspects, parts.now()),
       async (secret) => {
@@ -70,13 +76,13 @@ export async function reconcileFleet(
           isFinished = false;
           return finding(kind.kind, secret, 'not looked at closely yet', 'waiting');
         }
-        return settled(kind, secret, dryRun ? 'look' : 'repair', parts, () => missed.add(secret.arn));
+        return settled(kind, secret, dryRun ? 'look' : 'repair', parts, (why) => missed.set(secret.arn, why));
       },
       { concurrency: atOnce },
     );
     const ofKind = found.flatMap((each) => each ?? []);
     findings.push(...ofKind);
-    for (const { arn, name } of fleet) if (missed.has(arn)) unexamined.add(name);
+    for (const { arn, name } of fleet) if (missed.get(arn) === 'failed') unexamined.add(name);
     if (dryRun) continue;
     const whole = checked === 'all' && secrets === undefined && missed.size === 0;
     const covered = fleet.flatMap(({ arn }) =>
@@ -93,12 +99,12 @@ async function settled(
   secret: FleetSecret,
   how: How,
   parts: FleetParts,
-  missed: () => void,
+  missed: (why: 'target down' | 'failed') => void,
 ): Promise<Finding | undefined> {
   try {
     return await kind.settle(secret, how, parts);
   } catch (error) {
-    missed();
+    missed(error instanceof TargetUnreachableError ? 'target down' : 'failed');
     const errorClass = error instanceof Error ? error.name : 'UnknownError';
     parts.log.warn('Not examined', { kind: kind.kind, secretArn: secret.arn, errorClass });
     return undefined;

@@ -1,8 +1,11 @@
+import { InvalidRequestException, RotateSecretCommand } from '@aws-sdk/client-secrets-manager';
 import { describeFleetSecret } from '../../shared/reconciliation/fleet.ts';
-import { isRotationOff } from '../../shared/reconciliation/suspicions.ts';
+import { incompleteVersion, isRotationOff } from '../../shared/reconciliation/suspicions.ts';
+import { called } from '../../shared/secrets-manager/errors.ts';
 import { finding, type Kind } from './kind.ts';
+import { declarationOf } from './target-drifted.ts';
 
-/** Nobody rotates it. Whether that is meant only a person knows, so nothing is changed. */
+/** Nobody rotates it. Whether that is meant only its declaration or a person knows. */
 export const rotationOff: Kind = {
   kind: 'rotation-off',
 
@@ -10,9 +13,35 @@ export const rotationOff: Kind = {
     return { suspects: fleet.filter((secret) => isRotationOff(secret, now())), checked: 'all' };
   },
 
-  async settle({ arn }, _how, { secretsManager, now }) {
+  /** To turn rotation on is not to rotate: Secrets Manager tries testSecret alone. Done twice, it is on. */
+  async settle({ arn }, how, parts) {
+    const { secretsManager, rotateFunctionArn, turn, now } = parts;
     const secret = await describeFleetSecret(secretsManager, arn);
     if (!secret || !isRotationOff(secret, now())) return undefined;
-    return finding(this.kind, secret, 'rotation is off', 'needs a person');
+    const declaration = await declarationOf(secret, parts);
+    if (!declaration) return finding(this.kind, secret, 'rotation is off', 'needs a person');
+    const { rotationDays } = declaration;
+    const explanation = `rotation is off, and declared to be every ${rotationDays} day(s)`;
+    // RotateSecret is refused until what is pending is let go: rotation-stuck does.
+    if (how === 'look' || incompleteVersion(secret) !== undefined)
+      return finding(this.kind, secret, explanation, 'waiting');
+    await turn();
+    const isOn = await called('RotateSecret', async () => {
+      try {
+        await secretsManager.send(
+          new RotateSecretCommand({
+            SecretId: arn,
+            RotationLambdaARN: rotateFunctionArn,
+            RotationRules: { AutomaticallyAfterDays: rotationDays },
+            RotateImmediately: false,
+          }),
+        );
+        return true;
+      } catch (error) {
+        if (error instanceof InvalidRequestException) return false;
+        throw error;
+      }
+    });
+    return finding(this.kind, secret, explanation, isOn ? 'repaired' : 'waiting');
   },
 };

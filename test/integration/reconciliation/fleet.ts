@@ -24,6 +24,8 @@ import { SecretJson as Json } from '../../../shared/credential/secret-json.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
 import type { AlertMessage } from '../../../shared/notification/alert.ts';
 import type { OutgoingEvent } from '../../../shared/notification/event-bus.ts';
+import { type Declaration, readDeclaration } from '../../../shared/provisioning/declaration.ts';
+import type { KnownDeclaration } from '../../../shared/provisioning/declarations-state.ts';
 import { recordsInMemory } from '../../unit/state/in-memory.ts';
 import { clientOf, witness } from '../rotation/in-process.ts';
 import { adminOf, agentOn, type postgresForTests } from '../rotation/setting.ts';
@@ -61,6 +63,7 @@ export function fleetOn(server: Awaited<ReturnType<typeof postgresForTests>>) {
   const alerts: AlertMessage[] = [];
   const events: OutgoingEvent[] = [];
   const scheduler: InMemoryScheduler = new Map();
+  const declarations = new Map<string, KnownDeclaration>();
   const records: FleetParts['report']['records'] = recordsInMemory();
 
   const partsOf = (watch: Watch): FleetParts => {
@@ -108,6 +111,12 @@ export function fleetOn(server: Awaited<ReturnType<typeof postgresForTests>>) {
       },
       adminSecretsPrefix: 'keyturn/admin/',
       ...asks,
+      rotateFunctionArn: functionArn,
+      declarations: {
+        read: (agentId) => watched('read declaration', async () => declarations.get(agentId)),
+        list: () =>
+          watched('read declarations', async () => ({ known: [...declarations.values()], unreadable: [] })),
+      },
       turn: async () => undefined,
       now: clock.now,
       remainingMs: () => Number.POSITIVE_INFINITY,
@@ -163,6 +172,23 @@ export function fleetOn(server: Awaited<ReturnType<typeof postgresForTests>>) {
     /** Rotations fail from now on: it throws what the function would have thrown, or is undefined. */
     failRotations(fails: ((step: Step) => void) | undefined) {
       failing = fails;
+    },
+    /** Says what the agent is declared to be, as `keyturn apply` does. */
+    async declare({ group }: Agent, postgres: object = {}, more: object = {}): Promise<Declaration> {
+      const declaration = readDeclaration({
+        agentId: group,
+        postgres: {
+          adminSecretArn: await adminSecret(),
+          host: '127.0.0.1',
+          port: server.port,
+          ssl: false,
+          database: 'postgres',
+          ...postgres,
+        },
+        ...more,
+      });
+      declarations.set(group, { declaration, phase: 'declared', revision: 1 });
+      return declaration;
     },
     failRevocations(fail: boolean) {
       revocationsFail = fail;

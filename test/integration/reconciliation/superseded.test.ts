@@ -139,4 +139,20 @@ describe('a secret whose rotation is off', () => {
     expect((await fleet.valueOf(agent)).serialize().reveal()).toBe(before.serialize().reveal());
     expect(fleet.alerts.map(({ state }) => state)).toEqual(['found', 'recovered']);
   });
+
+  it('and is declared to be on has it turned on again, without being rotated', async () => {
+    const agent = await fleet.addAgent('declared');
+    await fleet.declare(agent, {}, { rotationDays: 7 });
+    await fleet.engine.CancelRotateSecret({ SecretId: agent.arn });
+    fleet.clock.advance(2 * hourMs);
+    const before = await fleet.valueOf(agent);
+    const { findings } = await fleet.reconcile();
+    await fleet.engine.idle();
+    expect(findings.filter(({ kind }) => kind === 'rotation-off')).toMatchObject([{ outcome: 'repaired' }]);
+    expect(await fleet.engine.DescribeSecret({ SecretId: agent.arn })).toMatchObject({
+      RotationEnabled: true,
+      RotationRules: { AutomaticallyAfterDays: 7 },
+    });
+    expect((await fleet.valueOf(agent)).serialize().reveal()).toBe(before.serialize().reveal());
+  });
 });

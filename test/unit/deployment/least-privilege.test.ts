@@ -34,7 +34,7 @@ describe('what a deployment lets each function do', () => {
     expect(writers.map(([id]) => id)).toEqual(['RotateSecretRole']);
   });
 
-  it("never lets the reconciler move AWSCURRENT, or change a rotation's rules", () => {
+  it('never lets the reconciler move AWSCURRENT, or have another function rotate', () => {
     const role = allResources.ReconcileFleetRole;
     if (!role) throw new Error('The role is gone');
     const of = (action: string) => allowedBy(role).filter(({ actions }) => actions.includes(action));
@@ -43,6 +43,13 @@ describe('what a deployment lets each function do', () => {
     ]);
     expect(of('secretsmanager:RotateSecret')).toMatchObject([
       { condition: { Bool: { 'secretsmanager:ModifyRotationRules': 'false' } } },
+      {
+        condition: {
+          ArnEquals: {
+            'secretsmanager:RotationLambdaARN': { 'Fn::Sub': expect.stringMatching(/-rotate-secret$/) },
+          },
+        },
+      },
     ]);
   });
 
