@@ -31,6 +31,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./tail.ts')).tailCommand(),
   },
   {
+    name: 'doctor',
+    summary: 'Check a deployment: permissions, rules, alerts, dead letters, Vault, key, clock',
+    load: async () => (await import('./doctor.ts')).doctorCommand(),
+  },
+  {
     name: 'agent',
     summary: 'Serve secrets on this machine, and keep them up to date',
     load: async () => (await import('./agent.ts')).agentCommand(),

@@ -1,7 +1,6 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { ResourceNotFoundException, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { SQSClient } from '@aws-sdk/client-sqs';
 import { Command, InvalidArgumentError } from 'commander';
 import { describeSecret } from '../shared/labels/read.ts';
 import { isManaged } from '../shared/labels/tags.ts';
@@ -10,6 +9,7 @@ import { exit } from './exit.ts';
 import { plain, sentenceOf } from './failure.ts';
 import { watchBus } from './live-events.ts';
 import { terminal } from './output.ts';
+import { queues } from './queues.ts';
 import { dangersOf } from './rotation/dangers.ts';
 import { begin, follow, type RotationOutcome } from './rotation/follow.ts';
 import { stopped } from './stop.ts';
@@ -71,7 +71,7 @@ async function rotate(secretId: string, flags: RotateFlags): Promise<void> {
   if (dangers.length > 0) await output.confirm(`${dangers.join(' ')} Rotate ${plain(name)} now?`, flags);
 
   await using parts = new AsyncDisposableStack();
-  const clients = { eventBridge: new EventBridgeClient(aws), sqs: new SQSClient(aws) };
+  const clients = { eventBridge: new EventBridgeClient(aws), sqs: queues(aws) };
   const stop = flags.wait ? stopped() : new AbortController().signal;
   // Opened before the rotation, or its first events would be missed.
   const live = flags.wait

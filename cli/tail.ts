@@ -1,10 +1,10 @@
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
-import { SQSClient } from '@aws-sdk/client-sqs';
 import { Command } from 'commander';
 import { type DeploymentFlags, onDeployment, openDeployment } from './deployment.ts';
 import { plain } from './failure.ts';
 import { type LiveEvent, watchBus } from './live-events.ts';
 import { type Output, terminal } from './output.ts';
+import { queues } from './queues.ts';
 import { stopped } from './stop.ts';
 
 /** `keyturn tail`: the events of the bus as they come, until Ctrl-C. */
@@ -28,7 +28,7 @@ async function tail(agents: readonly string[], flags: DeploymentFlags): Promise<
   const output = terminal();
   const stop = stopped();
   const { aws, output: outputOf } = await openDeployment(flags);
-  const clients = { eventBridge: new EventBridgeClient(aws), sqs: new SQSClient(aws) };
+  const clients = { eventBridge: new EventBridgeClient(aws), sqs: queues(aws) };
   await using live = await watchBus(
     clients,
     outputOf('BusName'),

@@ -48,6 +48,12 @@ export interface Vault {
   lookupToken(): Promise<{ renewable: boolean; ttlSeconds: number }>;
 }
 
+/** A Vault that can be asked what its login may do there. */
+export interface CandidVault extends Vault {
+  /** What the login may do at a path of the mount's data or metadata, such as `read`; `deny` where it may do nothing. */
+  capabilities(kind: 'data' | 'metadata', path: string): Promise<readonly string[]>;
+}
+
 const answers = {
   login: z.object({ auth: z.object({ client_token: z.string() }) }),
   data: z.object({
@@ -70,6 +76,7 @@ const answers = {
   /** 204: what isn't empty is no answer of Vault's. */
   nothing: z.union([z.undefined(), z.literal('')]),
   list: z.object({ data: z.object({ keys: z.array(z.string()) }) }),
+  capabilities: z.object({ capabilities: z.array(z.string()) }),
   token: z.object({ data: z.object({ renewable: z.boolean(), ttl: z.number() }) }),
 };
 
@@ -90,7 +97,7 @@ export function connectVault(options: {
   /** Or the token of a person at a terminal. */
   login: VaultLogin | { readonly token: string };
   timeoutMs?: number;
-}): Vault {
+}): CandidVault {
   const { mount, login, timeoutMs = 5_000 } = options;
   const client = nodeVault({ endpoint: options.address, requestOptions: { timeout: timeoutMs } });
   // Without this it falls back on VAULT_TOKEN, or a token file's.
@@ -170,6 +177,10 @@ export function connectVault(options: {
     async lookupToken() {
       const { data } = parsed(answers.token, await request(() => client.read('auth/token/lookup-self')));
       return { renewable: data.renewable, ttlSeconds: data.ttl };
+    },
+    async capabilities(kind, path) {
+      const answer = await request(() => client.write('sys/capabilities-self', { paths: [at(kind, path)] }));
+      return parsed(answers.capabilities, answer).capabilities;
     },
   };
 }
