@@ -2,9 +2,8 @@ import { inspect } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { freePort } from '../../../local/ports.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
-import type { Cut } from '../../../shared/provisioning/cut.ts';
 import type { Declaration } from '../../../shared/provisioning/declaration.ts';
-import { cutVaultAccess, LeasesRemainError } from '../../../shared/provisioning/vault/cut.ts';
+import { LeasesRemainError, planVaultEnd } from '../../../shared/provisioning/vault/end.ts';
 import { connectVaultAdmin, type VaultAdmin } from '../../../shared/vault/admin.ts';
 import { VaultDeniedError, VaultUnreachableError } from '../../../shared/vault/errors.ts';
 import {
@@ -37,10 +36,14 @@ async function agentAtWork(agentId: string) {
   return { agent, token, usernames: logins.map(({ username }) => username) };
 }
 
-async function cut(agent: Declaration, vault: VaultAdmin = setting.admin): Promise<readonly Cut[]> {
-  const cuts: Cut[] = [];
-  await cutVaultAccess(agent, { vault, now: () => new Date(0), onCut: (each) => cuts.push(each) });
-  return cuts;
+/** What was taken, in the order it was. */
+async function end(agent: Declaration, vault: VaultAdmin = setting.admin): Promise<readonly string[]> {
+  const taken: string[] = [];
+  for (const { resource, apply } of await planVaultEnd(agent, { vault })) {
+    await apply();
+    taken.push(resource);
+  }
+  return taken;
 }
 
 const isAlive = async (token: string) =>
@@ -51,10 +54,10 @@ async function rolesNamed(usernames: readonly string[]): Promise<number> {
   return rows.filter(({ name }) => usernames.includes(String(name))).length;
 }
 
-test('everything of an agent is cut, in order, and the report says so; a repeat finds nothing', async () => {
+test('everything of an agent is taken, its rights first, its neighbour keeps its own; a repeat finds nothing', async () => {
   const { agent, token, usernames } = await agentAtWork('leaving');
   const neighbour = await agentAtWork('leaving-2');
-  expect((await cut(agent)).map(({ resource }) => resource)).toEqual([
+  expect(await end(agent)).toEqual([
     'policy agent-leaving',
     'Kubernetes role leaving',
     '2 leases of database/creds/leaving-orders',
@@ -66,7 +69,7 @@ test('everything of an agent is cut, in order, and the report says so; a repeat 
   await expect(podLogin(setting, agent)).rejects.toThrow();
   expect(await isAlive(neighbour.token)).toBe(true);
   expect(await rolesNamed(neighbour.usernames)).toBe(2);
-  expect(await cut(agent)).toEqual([]);
+  expect(await end(agent)).toEqual([]);
 });
 
 class Killed extends Error {
@@ -95,25 +98,25 @@ function dyingAfter(n: number): { readonly vault: VaultAdmin; calls(): number } 
   };
 }
 
-test('killed after any call, the next run cuts what is left', async () => {
+test('killed after any call, the next run takes what is left', async () => {
   const measured = await agentAtWork('measured');
   const whole = dyingAfter(Number.POSITIVE_INFINITY);
-  await cut(measured.agent, whole.vault);
+  await end(measured.agent, whole.vault);
   expect(whole.calls()).toBeGreaterThan(10);
   for (let n = 1; n <= whole.calls(); n += 1) {
     const { agent, token, usernames } = await agentAtWork(`killed-${n}`);
-    await expect(cut(agent, dyingAfter(n).vault)).rejects.toThrow(Killed);
-    await cut(agent);
+    await expect(end(agent, dyingAfter(n).vault)).rejects.toThrow(Killed);
+    await end(agent);
     expect(await isAlive(token), `killed after call ${n}`).toBe(false);
     expect(await rolesNamed(usernames), `killed after call ${n}`).toBe(0);
-    expect(await cut(agent)).toEqual([]);
+    expect(await end(agent)).toEqual([]);
   }
 });
 
 test('when Vault has taken the policy, a token that lives on can do nothing with it', async () => {
   const { agent, token } = await agentAtWork('halfway');
-  // The second call takes the policy, and there the run ends.
-  await expect(cut(agent, dyingAfter(2).vault)).rejects.toThrow(Killed);
+  const [policy] = await planVaultEnd(agent, { vault: setting.admin });
+  await policy?.apply();
   for (const path of [
     'secret/data/agents/halfway/credentials',
     'database/creds/halfway-orders',
@@ -123,16 +126,16 @@ test('when Vault has taken the policy, a token that lives on can do nothing with
   }
 });
 
-test('a database that refuses keeps its leases and their role: the rest is cut, and a later run ends them', async () => {
+test('a database that refuses keeps its leases and their role: tokens are gone, and a later run ends the rest', async () => {
   const { agent, token, usernames } = await agentAtWork('stubborn');
   // Vault's login may not remove this one.
   const [first = ''] = usernames;
   await setting.postgres.query(`CREATE SCHEMA stubborn AUTHORIZATION "${first}"`);
-  await expect(cut(agent)).rejects.toThrow(LeasesRemainError);
+  await expect(end(agent)).rejects.toThrow(LeasesRemainError);
   expect(await isAlive(token)).toBe(false);
   expect(await setting.admin.read('database/roles/stubborn-orders')).toBeDefined();
   await setting.postgres.query('DROP SCHEMA stubborn');
-  expect((await cut(agent)).map(({ resource }) => resource)).toEqual([
+  expect(await end(agent)).toEqual([
     '1 lease of database/creds/stubborn-orders',
     'database role stubborn-orders',
   ]);
@@ -145,9 +148,7 @@ test('roles that whoever runs Vault made stay; their leases end', async () => {
   await provision(setting, made);
   await dynamicLogin(setting, await podLogin(setting, made), 'shared-roles-orders');
   const { databaseConnection: _, ...vault } = made.vault;
-  expect((await cut({ ...made, vault })).map(({ resource }) => resource)).toContain(
-    '1 lease of database/creds/shared-roles-orders',
-  );
+  expect(await end({ ...made, vault })).toContain('1 lease of database/creds/shared-roles-orders');
   expect(await setting.admin.read('database/roles/shared-roles-orders')).toBeDefined();
 });
 
@@ -156,7 +157,7 @@ test('what goes wrong is said without the token', async () => {
   const refused = connectVaultAdmin({ address: setting.bao.url, token });
   const away = connectVaultAdmin({ address: `http://127.0.0.1:${await freePort()}`, token });
   for (const vault of [refused, away]) {
-    const error = await cut(agentOf('unreached'), vault).catch((failure: unknown) => failure);
+    const error = await end(agentOf('unreached'), vault).catch((failure: unknown) => failure);
     expect(error).toBeInstanceOf(vault === refused ? VaultDeniedError : VaultUnreachableError);
     expect(inspect(error, { depth: Number.POSITIVE_INFINITY, showHidden: true })).not.toContain(
       'canary-71ac',
