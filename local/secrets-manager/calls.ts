@@ -1,3 +1,5 @@
+import { callerOf } from './recorded-calls.ts';
+
 /** Who called which operation how often: the local stack's measure of what a rotation costs. */
 export type CallCounts = {
   readonly operations: Readonly<Record<string, number>>;
@@ -11,7 +13,7 @@ export function createCallCounter() {
   return {
     count(operation: string, userAgent: string | undefined) {
       increment(operations, operation);
-      const caller = /(?:^|\s)keyturn\/([\w.-]+)/.exec(userAgent ?? '')?.[1];
+      const caller = callerOf(userAgent);
       if (caller === undefined) return;
       const own = callers.get(caller) ?? new Map<string, number>();
       callers.set(caller, own);

@@ -12,11 +12,14 @@ import { SecretsManagerError } from './errors.ts';
 import { lambdaInvoker } from './lambda.ts';
 import { createShadows } from './native-event.ts';
 import { proxy } from './proxy.ts';
+import { createCallRecorder, type RecordedCall } from './recorded-calls.ts';
 
 export type SecretsManager = AsyncDisposable & {
   readonly url: string;
   readonly engine: Engine;
   readonly clock: Clock;
+  /** What our functions have called so far, of all of AWS. */
+  recordedCalls(): readonly RecordedCall[];
 };
 
 const TARGET = 'secretsmanager.';
@@ -60,8 +63,10 @@ export async function startSecretsManager({
     region,
   });
   const calls = createCallCounter();
+  const recorder = createCallRecorder();
   const server = createServer((request, response) => {
     response.sendDate = false;
+    recorder.listen(request);
     const target = request.headers['x-amz-target'];
     if (isAdmin(request)) void answerAdmin(request, response, { engine, clock, calls });
     else if (typeof target === 'string' && target.startsWith(TARGET)) {
@@ -80,6 +85,7 @@ export async function startSecretsManager({
     url: `http://127.0.0.1:${port}`,
     engine,
     clock,
+    recordedCalls: recorder.calls,
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
       server.close();

@@ -1,6 +1,7 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { InvokeCommand } from '@aws-sdk/client-lambda';
 import { DeleteScheduleCommand, ListSchedulesCommand } from '@aws-sdk/client-scheduler';
 import { RotateSecretCommand, UpdateSecretVersionStageCommand } from '@aws-sdk/client-secrets-manager';
@@ -10,6 +11,7 @@ import * as z from 'zod';
 import { openInvalidationQueue } from '../../agent/invalidation-queue.ts';
 import awsRotationFailedSample from '../../events/aws-rotation-failed/sample.json' with { type: 'json' };
 import { fleetReport } from '../../functions/reconcile-fleet/answers.ts';
+import { root } from '../../local/root.ts';
 import { clientsOf } from '../../local/stack/clients.ts';
 import { stackPorts } from '../../local/stack/ports.ts';
 import { type Stack, startStack } from '../../local/stack/start.ts';
@@ -19,6 +21,7 @@ import { currentLogin, labelsOf, mirrorHolds, rotateNow, takes } from '../../loc
 import { until } from '../../local/until.ts';
 import { keyturnCommand } from './keyturn-command.ts';
 import { pythonAgent, startSidecarProcess } from './python-agents.ts';
+import { actionsOf, allows, arnOf, iamOf, policyOf, roleOf } from './used-rights.ts';
 
 let stack: Stack;
 let clients: ReturnType<typeof clientsOf>;
@@ -254,6 +257,42 @@ it('a rotation that can not start leaves the agent untouched and says why', asyn
   expect(await currentLogin({ clients }, agent)).toEqual(before);
 });
 
+it('a superseded login is refused once its grace period is over, and an adoption is kept', async () => {
+  const agent = await provisionAgent('finite', stack, clients, { graceSeconds: 1 });
+  await stack.secretsManager.engine.idle();
+  const versionId = await rotateNow({ clients }, agent);
+  await happened('Secret Rotated', versionId);
+  await until('its first login is refused', async () => {
+    const rows = await stack.postgres.query(`SELECT rolcanlogin FROM pg_roles WHERE rolname = 'finite_a'`);
+    return rows[0]?.rolcanlogin === false;
+  });
+  await happened('Credential Revoked', versionId);
+  await clients.eventBridge.send(
+    new PutEventsCommand({
+      Entries: [
+        {
+          EventBusName: agent.eventBusName,
+          Source: 'keyturn',
+          DetailType: 'Secret Adopted',
+          Detail: JSON.stringify({
+            schemaVersion: 1,
+            secret: agent.secret,
+            secretArn: agent.secretArn,
+            agentId: agent.id,
+            agentInstanceId: 'finite-1',
+            versionId,
+            adoptedAt: new Date().toISOString(),
+          }),
+        },
+      ],
+    }),
+  );
+  await until('the adoption is kept', async () =>
+    stack.secretsManager.recordedCalls().some(({ caller }) => caller === 'record-adoption'),
+  );
+  expect(await invoke('check-backend-health', {})).toBeUndefined();
+});
+
 describe('a fleet that drifts', () => {
   let agent: Agent;
   beforeAll(async () => {
@@ -320,5 +359,57 @@ describe('a fleet that drifts', () => {
 
   it('is told by keyturn unstick that nothing is stuck', async () => {
     expect(JSON.parse(await keyturn('unstick', agent.secret))).toMatchObject({ isStuck: false });
+  });
+});
+
+describe('what the functions did in this run, against what their roles allow', () => {
+  /** AWS itself uses these in a function's name, or asks for them beside the call. */
+  const byAws = /^(logs|kms|sqs|iam):/;
+  /** What this run gives no cause to call, and why. */
+  const notCalledHere: Readonly<Record<string, readonly string[]>> = {
+    // A login with no twin, left at a password of an abandoned rotation: test/integration/rotation.
+    'rotate-secret': ['secretsmanager:ListSecretVersionIds'],
+    // No backend changes its state here: test/unit/health and the tour have that.
+    'check-backend-health': ['sns:Publish'],
+    // Asked only where the current version is older than what was mirrored: test/integration/vault-mirror.test.ts.
+    'sync-vault-mirror': ['secretsmanager:ListSecretVersionIds'],
+    'reconcile-mirrors': ['secretsmanager:ListSecretVersionIds'],
+    // Nothing is overdue, stuck or forgotten here. The static check has every call in the code: test/unit/deployment.
+    'reconcile-fleet': [
+      'events:PutEvents',
+      'lambda:InvokeFunction',
+      'scheduler:CreateSchedule',
+      'secretsmanager:RotateSecret',
+      'secretsmanager:UpdateSecretVersionStage',
+      'sns:Publish',
+    ],
+  };
+  const functions = readdirSync(join(root, 'functions'));
+
+  it.each(functions)('%s: nothing is missing, and nothing is unused', async (name) => {
+    const iam = iamOf(stack);
+    const policy = await policyOf(iam, await roleOf(stack, name));
+    const calls = stack.secretsManager.recordedCalls().filter(({ caller }) => caller === name);
+    expect(calls).not.toEqual([]);
+    const refused = [];
+    for (const { action, resource } of calls)
+      if (!(await allows(iam, policy, action, arnOf(action, resource)))) refused.push({ action, resource });
+    expect(refused).toEqual([]);
+
+    const used = new Set([...calls.map(({ action }) => action), ...(notCalledHere[name] ?? [])]);
+    const unused = actionsOf(policy).filter((action) => !used.has(action) && !byAws.test(action));
+    expect(unused).toEqual([]);
+  });
+
+  it('the simulator does refuse what a role does not name', async () => {
+    const iam = iamOf(stack);
+    const policy = await policyOf(iam, await roleOf(stack, 'invalidate-caches'));
+    const mirrored = stack.secretsManager
+      .recordedCalls()
+      .filter(({ caller }) => caller === 'sync-vault-mirror');
+    const values = mirrored.filter(({ action }) => action === 'secretsmanager:GetSecretValue');
+    expect(values).not.toEqual([]);
+    for (const { action, resource } of values)
+      expect(await allows(iam, policy, action, arnOf(action, resource))).toBe(false);
   });
 });

@@ -44,9 +44,10 @@ export const functions = globSync(join(root, 'functions/*/deploy.yml'))
   .sort()
   .map((file) => ({ name: basename(dirname(file)), ...functionFile.parse(read(file)) }));
 
-/** Every resource that a deployment makes, by its logical id. */
+/** Every resource that a deployment to AWS makes, by its logical id. */
 export const allResources: Record<string, Resource> = Object.assign(
   sharedFile.parse(read(join(root, 'shared/deployment/resources.yml'))).Resources,
+  sharedFile.parse(read(join(root, 'shared/deployment/stage/aws.yml'))).Resources,
   ...functions.map((one) => one.resources),
 );
 

@@ -1,0 +1,50 @@
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { root } from '../../../local/root.ts';
+
+/** The prefix of an AWS client's actions, where it isn't the client's name. */
+const prefixes: Readonly<Record<string, string>> = {
+  'client-secrets-manager': 'secretsmanager',
+  'client-eventbridge': 'events',
+  'lib-dynamodb': 'dynamodb',
+  'client-dynamodb': 'dynamodb',
+};
+/** Commands whose actions have another name. */
+const renamed: Readonly<Record<string, string>> = { 'lambda:Invoke': 'lambda:InvokeFunction' };
+/** What DynamoDB's document client calls by another name. */
+const documentCommands: Readonly<Record<string, string>> = {
+  Get: 'GetItem',
+  Put: 'PutItem',
+  Update: 'UpdateItem',
+  Delete: 'DeleteItem',
+};
+
+/**
+ * The actions that a function's code can call: the commands that are left in its bundle once what it never uses is shaken
+ * off. Packages stay outside, so that only code of ours counts.
+ */
+export async function callsOf(name: string): Promise<string[]> {
+  const { outputFiles } = await build({
+    entryPoints: [join(root, `functions/${name}/handler.ts`)],
+    bundle: true,
+    write: false,
+    treeShaking: true,
+    packages: 'external',
+    platform: 'node',
+    format: 'esm',
+    logLevel: 'silent',
+  });
+  const code = outputFiles.map(({ text }) => text).join('\n');
+  const imports = [...code.matchAll(/import\s*\{([^}]*)\}\s*from\s*"@aws-sdk\/([\w-]+)"/g)];
+  const actions = imports.flatMap(([, names = '', client = '']) => {
+    const prefix = prefixes[client] ?? client.replace(/^client-/, '');
+    return names.split(',').flatMap((imported) => {
+      const [exported = '', local = exported] = imported.trim().split(/\s+as\s+/);
+      const command = /^(\w+)Command$/.exec(exported)?.[1] ?? /^paginate(\w+)$/.exec(exported)?.[1];
+      if (command === undefined || !new RegExp(`\\b${local.replace('$', '\\$')}\\(`).test(code)) return [];
+      const own = client === 'lib-dynamodb' ? (documentCommands[command] ?? command) : command;
+      return renamed[`${prefix}:${own}`] ?? `${prefix}:${own}`;
+    });
+  });
+  return [...new Set(actions)].sort();
+}

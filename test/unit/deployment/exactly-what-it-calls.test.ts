@@ -1,0 +1,139 @@
+import { describe, expect, it } from 'vitest';
+import { contracts } from '../../../events/contracts.ts';
+import { callsOf } from './calls.ts';
+import { type Statement, servicesOf, statementsOfRole } from './statements.ts';
+import { allResources, functions, ofType } from './template.ts';
+
+/** What an action asks for besides itself. */
+const implied: Readonly<Record<string, readonly string[]>> = {
+  // It returns values, and each needs the right to read it.
+  'secretsmanager:BatchGetSecretValue': ['secretsmanager:GetSecretValue'],
+  // The schedule runs with a role, and calls Lambda with it.
+  'scheduler:CreateSchedule': ['iam:PassRole'],
+  // Secrets Manager checks that its caller may call the rotation function.
+  'secretsmanager:RotateSecret': ['lambda:InvokeFunction'],
+};
+/** Left in a bundle beside what is called, as a method of the same object: the function must not have the right. */
+const neverCalled: Readonly<Record<string, readonly string[]>> = {
+  // It reads declarations; `keyturn apply` alone forgets one.
+  'reconcile-fleet': ['dynamodb:DeleteItem'],
+};
+/** Calls that open or close an envelope of the key, by the service that does it on the caller's behalf. */
+const encrypted: Readonly<Record<string, RegExp>> = {
+  secretsmanager: /^secretsmanager:(GetSecretValue|PutSecretValue|BatchGetSecretValue)$/,
+  dynamodb: /^dynamodb:/,
+  sns: /^sns:Publish$/,
+  sqs: /^sqs:(SendMessage|ReceiveMessage)$/,
+};
+
+const hasDeadLetters = (name: string) =>
+  Object.values(functions.find((one) => one.name === name)?.resources ?? {}).some(
+    ({ Type, Properties }) =>
+      Type === 'AWS::Lambda::EventInvokeConfig' && JSON.stringify(Properties).includes('OnFailure'),
+  );
+const hasQueue = (events: unknown) => JSON.stringify(events ?? []).includes('"sqs"');
+
+async function neededBy(name: string, events: unknown): Promise<string[]> {
+  const calls = (await callsOf(name)).filter((call) => !neverCalled[name]?.includes(call));
+  return [
+    ...calls,
+    ...calls.flatMap((call) => implied[call] ?? []),
+    'logs:CreateLogStream',
+    'logs:PutLogEvents',
+    ...(hasDeadLetters(name) ? ['sqs:SendMessage'] : []),
+    ...(hasQueue(events) ? ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'] : []),
+  ];
+}
+
+const roleOf = (id: string): Statement[] => {
+  const role = allResources[id];
+  if (!role) throw new Error(`${id} is gone`);
+  return statementsOfRole(role);
+};
+const sorted = (names: Iterable<string>) => [...new Set(names)].sort();
+
+describe('what a function may do is what its code calls', () => {
+  it.each(functions)('$name: nothing is missing, and nothing is unused', async ({ name, function: one }) => {
+    const allowed = roleOf(one.role).flatMap(({ actions }) => actions.filter((it) => !it.startsWith('kms:')));
+    expect(sorted(allowed)).toEqual(sorted(await neededBy(name, one.events)));
+  });
+
+  it.each(functions)(
+    '$name uses the key through the services that it calls, and no other',
+    async ({ name, function: one }) => {
+      const needed = await neededBy(name, one.events);
+      const services = Object.keys(encrypted).filter((service) =>
+        needed.some((call) => encrypted[service]?.test(call)),
+      );
+      const used = roleOf(one.role)
+        .filter(({ actions }) => actions.some((action) => action.startsWith('kms:')))
+        .flatMap(({ conditions }) => servicesOf(conditions['kms:ViaService']));
+      expect(sorted(used)).toEqual(sorted(services));
+    },
+  );
+
+  it.each(ofType('AWS::IAM::Role'))(
+    '%s opens values of its own secrets only: the key asks for the encryption context',
+    (_id, role) => {
+      const statements = statementsOfRole(role);
+      for (const { actions, conditions } of statements) {
+        if (!actions.some((action) => action.startsWith('kms:'))) continue;
+        const services = servicesOf(conditions['kms:ViaService']);
+        expect(services).not.toEqual([]);
+        if (!services.includes('secretsmanager')) continue;
+        // A service that knows no secret has no such context: the two don't go together.
+        expect(services).toEqual(['secretsmanager']);
+        const readable = statements
+          .filter((one) => one.actions.includes('secretsmanager:GetSecretValue'))
+          .flatMap(({ resource }) => [resource].flat());
+        expect(conditions['kms:EncryptionContext:SecretARN']).toEqual(readable);
+      }
+    },
+  );
+
+  it.each(
+    functions.filter(({ function: { role } }) =>
+      roleOf(role).some(({ actions }) => actions.includes('events:PutEvents')),
+    ),
+  )(
+    '$name speaks under the name of Keyturn, and says nothing that is not its own to say',
+    ({ function: one }) => {
+      const known = Object.keys(contracts).map((folder) =>
+        folder.replace(
+          /(^|-)([a-z])/g,
+          (_, dash: string, letter: string) => (dash ? ' ' : '') + letter.toUpperCase(),
+        ),
+      );
+      for (const { actions, conditions } of roleOf(one.role)) {
+        if (!actions.includes('events:PutEvents')) continue;
+        expect(conditions['events:source']).toEqual(['keyturn']);
+        expect(known).toEqual(expect.arrayContaining([...(conditions['events:detail-type'] ?? ['none'])]));
+      }
+    },
+  );
+
+  it('rotate-secret writes a secret only if it is the function that rotates it', () => {
+    const writing = roleOf('RotateSecretRole').filter(({ actions }) =>
+      actions.includes('secretsmanager:PutSecretValue'),
+    );
+    expect(writing).toHaveLength(1);
+    expect(
+      JSON.stringify(writing[0]?.conditions['secretsmanager:resource/AllowRotationLambdaArn']),
+    ).toContain('-rotate-secret');
+  });
+
+  it.each(
+    ofType('AWS::IAM::Role').filter(([, role]) =>
+      statementsOfRole(role).some(({ actions }) => actions.includes('secretsmanager:RotateSecret')),
+    ),
+  )('%s begins rotations as they are configured: by no other function, or no other rules', (_id, role) => {
+    for (const { actions, conditions } of statementsOfRole(role)) {
+      if (!actions.includes('secretsmanager:RotateSecret')) continue;
+      const ownFunction = JSON.stringify(conditions['secretsmanager:RotationLambdaARN'] ?? '');
+      expect(
+        conditions['secretsmanager:ModifyRotationRules']?.join() === 'false' ||
+          ownFunction.includes('-rotate-secret"'),
+      ).toBe(true);
+    }
+  });
+});
