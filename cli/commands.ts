@@ -36,6 +36,21 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./doctor.ts')).doctorCommand(),
   },
   {
+    name: 'apply',
+    summary: 'Make every system as the declarations in agents/*.yml say',
+    load: async () => (await import('./apply.ts')).applyCommand(),
+  },
+  {
+    name: 'provision',
+    summary: 'Make an agent without a file: a login and its secret, with defaults',
+    load: async () => (await import('./provision.ts')).provisionCommand(),
+  },
+  {
+    name: 'deprovision',
+    summary: 'Take everything from an agent, its access first, and report what was cut and when',
+    load: async () => (await import('./deprovision.ts')).deprovisionCommand(),
+  },
+  {
     name: 'agent',
     summary: 'Serve secrets on this machine, and keep them up to date',
     load: async () => (await import('./agent.ts')).agentCommand(),

@@ -15,7 +15,8 @@ export interface AppliedParts {
 export async function planApplied(declared: Declaration, { declarations }: AppliedParts): Promise<Planned> {
   const known = await declarations.read(declared.agentId);
   if (known) assertFollows(declared, known);
-  const diff = differenceOf(known?.declaration, declared);
+  // A new one is as its file says: to print it all would hide the rest of the plan.
+  const diff = known ? differenceOf(known.declaration, declared) : [`+ ${declared.agentId}`];
   if (diff.length === 0) return { changes: [], notes: [] };
   return {
     changes: [
@@ -84,8 +85,8 @@ function assertFollows(next: Declaration, { declaration: before, phase }: KnownD
 }
 
 /** Fields that differ, each by its path. A declaration holds no secret. */
-export function differenceOf(before: Declaration | undefined, next: Declaration): readonly string[] {
-  const is = leavesOf(before ?? {});
+export function differenceOf(before: Declaration, next: Declaration): readonly string[] {
+  const is = leavesOf(before);
   const wanted = leavesOf(next);
   return [
     ...[...is]

@@ -1,3 +1,4 @@
+import type { VaultAdmin } from '../vault/admin.ts';
 import { type AppliedParts, planApplied, planEnding, planForgetting } from './applied.ts';
 import type { EndPlanners } from './end.ts';
 import { noting, type Planner } from './plan.ts';
@@ -10,11 +11,34 @@ import {
   planSecretEnd,
   type SecretParts,
 } from './secrets-manager.ts';
+import { planVaultEnd } from './vault/end.ts';
+import type { VaultMounts } from './vault/mounts.ts';
+import { planVault } from './vault/plan.ts';
+
+export interface SystemPlanners {
+  readonly plan: Planner;
+  readonly end: Planner;
+}
+
+/** Vault's, whose planner is told what was declared before: what isn't any more is taken away. */
+export function vaultPlanners(
+  vault: VaultAdmin,
+  mounts: VaultMounts,
+  { declarations }: AppliedParts,
+): SystemPlanners {
+  return {
+    plan: noting(async (declaration) => {
+      const known = await declarations.read(declaration.agentId);
+      return planVault(declaration, { vault, mounts, previous: known?.declaration });
+    }),
+    end: noting((declaration) => planVaultEnd(declaration, { vault, mounts })),
+  };
+}
 
 /** Every system but Vault and IAM, whose planners are given where there are any. */
 export interface SystemParts extends AppliedParts, SecretParts {
-  readonly vault?: { readonly plan: Planner; readonly end: Planner } | undefined;
-  readonly iam?: { readonly plan: Planner; readonly end: Planner } | undefined;
+  readonly vault?: SystemPlanners | undefined;
+  readonly iam?: SystemPlanners | undefined;
 }
 
 /**

@@ -38,8 +38,9 @@ export async function endAgent(
     try {
       for (const change of (await planner(declaration)).changes) {
         at = change;
+        const { system, resource, action } = change;
         await change.apply();
-        const done = { system: change.system, resource: change.resource, action: change.action, at: now() };
+        const done = { system, resource, action, at: now() };
         made.push(done);
         told(done);
       }

@@ -6,7 +6,7 @@ export {
   InvalidAgentIdError,
 } from './agent-secret.ts';
 export type { Change, Planned, System } from './change.ts';
-export { endPlannersOf, plannersOf, type SystemParts } from './converge.ts';
+export { endPlannersOf, plannersOf, type SystemParts, vaultPlanners } from './converge.ts';
 export { type Declaration, DeclarationError, readDeclaration } from './declaration.ts';
 export { type AppliedDeclarations, declarationsState, type KnownDeclaration } from './declarations-state.ts';
 export { type EndOutcome, endAgent, planEnd } from './end.ts';

@@ -75,6 +75,10 @@ const template = {
     BusName: { Value: { Ref: 'Bus' } },
     AlertTopicArn: { Value: { Ref: 'Alerts' } },
     GraceScheduleGroupName: { Value: { Ref: 'Schedules' } },
+    RotateSecretFunctionArn: {
+      Value: 'arn:aws:lambda:eu-central-1:000000000000:function:keyturn-dev-rotate-secret',
+    },
+    SecretsKeyArn: { Value: 'arn:aws:kms:eu-central-1:000000000000:key/1' },
   },
 };
 
