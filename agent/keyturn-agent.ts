@@ -106,6 +106,11 @@ export class KeyturnAgent implements AsyncDisposable {
     return this.#cache.get(secretId);
   }
 
+  /** As `credential`, for one who can do without waiting: undefined where `credential` would have to read. */
+  held(secretId: string): SecretVersion | undefined {
+    return this.#cache.held(secretId);
+  }
+
   /** As `credential`, read anew: for one that the target has just refused. */
   async refreshed(secretId: string): Promise<SecretVersion> {
     return this.#cache.refresh(secretId);

@@ -86,17 +86,12 @@ export class SecretCache implements Disposable {
 
   /** The version in force, from the cache while it may be. */
   get(secretId: string): Promise<SecretVersion> {
-    // What nearly every call comes to, so it reads the clock once and makes no promise of its own.
-    const entry = this.#entries.get(secretId);
-    if (entry) {
-      const ageMs = this.#now() - entry.readAt;
-      if (ageMs < entry.ttlMs && reaches(entry.version, entry.track.floors)) {
-        this.#stats.hits += 1;
-        if (ageMs > entry.ttlMs * AHEAD) this.#renewQuietly(secretId);
-        return entry.served;
-      }
-    }
-    return this.#missed(secretId);
+    return this.#hit(secretId)?.served ?? this.#missed(secretId);
+  }
+
+  /** As `get`, for one who can do without waiting: undefined where `get` would have to read. */
+  held(secretId: string): SecretVersion | undefined {
+    return this.#hit(secretId)?.version;
   }
 
   /** What `get` would give without reading; undefined if it would have to read. */
@@ -182,6 +177,17 @@ export class SecretCache implements Disposable {
     this.#entries.clear();
     this.#tracks.clear();
     this.#listeners.clear();
+  }
+
+  /** What nearly every call comes to, so it reads the clock once and makes nothing. */
+  #hit(secretId: string): Entry | undefined {
+    const entry = this.#entries.get(secretId);
+    if (!entry) return undefined;
+    const ageMs = this.#now() - entry.readAt;
+    if (ageMs >= entry.ttlMs || !reaches(entry.version, entry.track.floors)) return undefined;
+    this.#stats.hits += 1;
+    if (ageMs > entry.ttlMs * AHEAD) this.#renewQuietly(secretId);
+    return entry;
   }
 
   #healthOf(secretId: string): SecretHealth {

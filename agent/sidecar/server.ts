@@ -12,6 +12,7 @@ import { tokenCheck } from './token.ts';
 /** What a sidecar needs of an agent: a `KeyturnAgent` has it. */
 export interface SidecarAgent {
   credential(secretId: string): Promise<SecretVersion>;
+  held(secretId: string): SecretVersion | undefined;
   refreshed(secretId: string): Promise<SecretVersion>;
   version(
     secretId: string,
@@ -60,6 +61,8 @@ const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 const ROUTES_MAX = 1_000;
 /** A proxy that drops silent connections mostly waits a minute. */
 const WATCH_BEAT_MS = 25_000;
+/** Longer than those who ask once a minute are silent: a connection that closes as they ask is an error to them. */
+const KEEP_ALIVE_MS = 75_000;
 
 /**
  * Serves an agent's secrets over HTTP as the AWS Secrets Manager Agent does (aws/aws-secretsmanager-agent on GitHub), so that
@@ -78,7 +81,9 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     );
   }
   const handler = new RequestHandler(options);
-  const server = createServer((request, response) => void handler.handle(request, response));
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) =>
+    handler.handle(request, response),
+  );
   server.on('connection', (socket) => handler.opened(socket));
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -96,6 +101,8 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   };
 }
 
+type GetRoute = Route & { readonly kind: 'get' };
+
 class RequestHandler {
   readonly #agent: SidecarAgent;
   readonly #vault: SidecarVault | undefined;
@@ -106,6 +113,7 @@ class RequestHandler {
   readonly #answers = new Map<number, number>();
   readonly #watches = new Set<Disposable>();
   #connections = 0;
+  #lastHost: string | undefined;
 
   constructor({ agent, vault, token, host, maxConnections = 800 }: SidecarOptions) {
     this.#agent = agent;
@@ -122,16 +130,14 @@ class RequestHandler {
     });
   }
 
-  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  handle(request: IncomingMessage, response: ServerResponse): void {
     try {
       const route = this.#route(request);
-      if (route.kind === 'get') await this.#get(route, response);
-      else if (route.kind === 'vault') await this.#getFromVault(route, response);
-      else if (route.kind === 'watch') await this.#watch(route.secretId, response);
-      else this.#tell(route.kind, response);
+      const held = this.#held(route);
+      if (held) this.#write(response, 200, held);
+      else this.#answer(route, response).catch((error: unknown) => this.#fail(error, response));
     } catch (error) {
-      const { status, body } = failureOf(error);
-      this.#send(response, status, error instanceof RefusedRequestError ? TEXT_TYPE : JSON_TYPE, body);
+      this.#fail(error, response);
     }
   }
 
@@ -147,9 +153,7 @@ class RequestHandler {
     }
     if (!isPing) {
       if (headers['x-forwarded-for'] !== undefined) throw new RefusedRequestError(400, 'Forwarded');
-      // A page that had its own name point here would send that name (DNS rebinding).
-      if (!this.#anyHost && !LOOPBACK.has(nameOf(headers.host)))
-        throw new RefusedRequestError(400, 'Bad host');
+      if (!this.#isHost(headers.host)) throw new RefusedRequestError(400, 'Bad host');
       if (!TOKEN_HEADERS.some((name) => this.#isToken(single(headers[name])))) {
         throw new RefusedRequestError(403, 'Bad Token');
       }
@@ -162,10 +166,40 @@ class RequestHandler {
     return route;
   }
 
-  async #get(route: Route & { readonly kind: 'get' }, response: ServerResponse): Promise<void> {
+  /** What nearly every request comes to: an answer without a wait, in the turn in which it was asked for. */
+  #held(route: Route): Answer | undefined {
+    if (route.kind !== 'get' || !isCurrent(route) || route.refreshNow) return undefined;
+    const version = this.#agent.held(route.secretId);
+    return version && secretAnswer(route.secretId, version);
+  }
+
+  async #answer(route: Route, response: ServerResponse): Promise<void> {
+    if (route.kind === 'get') await this.#get(route, response);
+    else if (route.kind === 'vault') await this.#getFromVault(route, response);
+    else if (route.kind === 'watch') await this.#watch(route.secretId, response);
+    else this.#tell(route.kind, response);
+  }
+
+  #fail(error: unknown, response: ServerResponse): void {
+    const { status, body } = failureOf(error);
+    const isRefusal = error instanceof RefusedRequestError;
+    // Who is refused keeps no connection, lest those beyond the limit stay beyond it.
+    if (isRefusal) response.setHeader('connection', 'close');
+    this.#send(response, status, isRefusal ? TEXT_TYPE : JSON_TYPE, body);
+  }
+
+  /** A page that had its own name point here would send that name (DNS rebinding). */
+  #isHost(host: string | undefined): boolean {
+    // Clients send the same one each time.
+    if (this.#anyHost || (host !== undefined && host === this.#lastHost)) return true;
+    if (!LOOPBACK.has(nameOf(host))) return false;
+    this.#lastHost = host;
+    return true;
+  }
+
+  async #get(route: GetRoute, response: ServerResponse): Promise<void> {
     const { secretId, versionId, versionStage, refreshNow } = route;
-    const isCurrent = versionId === undefined && (versionStage ?? 'AWSCURRENT') === 'AWSCURRENT';
-    const version = isCurrent
+    const version = isCurrent(route)
       ? await (refreshNow ? this.#agent.refreshed(secretId) : this.#agent.credential(secretId))
       : await this.#agent.version(secretId, {
           ...(versionId !== undefined && { versionId }),
@@ -244,6 +278,10 @@ class RequestHandler {
   #count(status: number): void {
     this.#answers.set(status, (this.#answers.get(status) ?? 0) + 1);
   }
+}
+
+function isCurrent({ versionId, versionStage = 'AWSCURRENT' }: GetRoute): boolean {
+  return versionId === undefined && versionStage === 'AWSCURRENT';
 }
 
 function single(header: string | string[] | undefined): string | undefined {

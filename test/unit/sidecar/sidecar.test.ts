@@ -111,6 +111,11 @@ test.each([
   expect(store.fetches).toHaveLength(0);
 });
 
+test('a connection is kept for those who ask once a minute', async () => {
+  const answer = await fetch(new URL(current, sidecar.url), { headers: withToken });
+  expect(answer.headers.get('keep-alive')).toBe('timeout=75');
+});
+
 test('a ping needs no token', async () => {
   expect(await get('/ping', {})).toMatchObject({ status: 200, body: 'healthy' });
 });
@@ -124,6 +129,7 @@ test('more connections than allowed are told so, and a ping still gets through',
   });
   const refused = await fetch(new URL(current, narrow.url), { headers: withToken });
   expect(refused.status).toBe(429);
+  expect(refused.headers.get('connection'), 'nor is its connection kept').toBe('close');
   await refused.text();
   expect((await fetch(new URL('/ping', narrow.url))).status).toBe(200);
 });
