@@ -11,6 +11,7 @@ import { bundled } from './bundle.ts';
 import { cachedGet } from './cached-get.ts';
 import type { Figure } from './figure.ts';
 import { importTimes } from './import-time.ts';
+import { reconciliation } from './reconcile.ts';
 import { sidecarLoad } from './sidecar.ts';
 
 const report = z.object({
@@ -22,7 +23,13 @@ const report = z.object({
 
 const { values } = parseArgs({ options: { json: { type: 'string' } } });
 const folder = mkdtempSync(join(tmpdir(), 'keyturn-bench-'));
-const figures = [...(await bundles()), ...(await cachedGet()), ...(await sidecarLoad()), ...underLoad()];
+const figures = [
+  ...(await bundles()),
+  ...(await cachedGet()),
+  ...(await sidecarLoad()),
+  ...(await reconciliation()),
+  ...underLoad(),
+];
 const table = new Table({ head: ['Figure', 'Value', 'Goal', 'Holds'], style: { head: [] } });
 for (const { name, value, unit, goal, holds } of figures)
   table.push([name, `${value} ${unit}`, goal, holds ? 'yes' : 'NO']);

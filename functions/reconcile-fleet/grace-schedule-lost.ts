@@ -30,11 +30,12 @@ export const graceScheduleLost: Kind = {
    * The schedule has the name that announce-rotation gives it, so where that makes it at the same time there is one of them. One
    * that has run is deleted: then the grace period is over, and this isn't reached.
    */
-  async settle(listed, how, { secretsManager, scheduler, schedule, now }) {
+  async settle(listed, how, { secretsManager, scheduler, schedule, turns, now }) {
     const unreadable = graceOf(listed, now());
     if (unreadable?.kind === 'unreadable') {
       return finding(this.kind, listed, `its tag ${unreadable.tag} can't be read`, 'needs a person');
     }
+    await turns.list();
     const rotated = await rotatedVersions(secretsManager, listed.arn);
     if (!rotated || graceOf(rotated.secret, now())?.kind !== 'running') return undefined;
     const { secret, supersededVersionId, currentVersionId, graceEndsAt } = rotated;

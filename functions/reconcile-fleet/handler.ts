@@ -18,7 +18,7 @@ import { findingsState } from '../../shared/reconciliation/report-findings.ts';
 import { paced } from '../../shared/secrets-manager/pace.ts';
 import { askedFunctions } from './ask-functions.ts';
 import { findingEvent } from './finding-event.ts';
-import { reconcileFleet, reconcileRequest } from './reconcile-fleet.ts';
+import { nextRound, reconcileFleet, reconcileRequest } from './reconcile-fleet.ts';
 import { unstick, unstickRequest } from './unstick.ts';
 
 const environment = parsed(
@@ -37,10 +37,9 @@ const environment = parsed(
   }),
   process.env,
 );
-/** Writes to Secrets Manager a second: a fifth of what an account may, so that its schedules have the rest. */
+/** Calls of Secrets Manager a second, of the 50 that an account may of each: its schedules and its people have the rest. */
 const writesPerSecond = 10;
-/** Runs that continue each other within an hour. */
-const rounds = 4;
+const listsPerSecond = 25;
 
 /** Some secrets could not be looked at. The log names them; the delivery is repeated, and what was repaired stays so. */
 class NotAllExaminedError extends Error {
@@ -69,7 +68,10 @@ const parts = {
   }),
   rotateFunctionArn: environment.ROTATE_FUNCTION_ARN,
   declarations: declarationsState(dynamo, environment.STATE_TABLE_NAME),
-  turn: paced(writesPerSecond, { now: Date.now, pause }),
+  turns: {
+    write: paced(writesPerSecond, { now: Date.now, pause }),
+    list: paced(listsPerSecond, { now: Date.now, pause }),
+  },
   now,
   report: {
     records: findingsState(dynamo, environment.STATE_TABLE_NAME),
@@ -93,9 +95,8 @@ export const handler = middy<unknown, unknown>()
       remainingMs: () => context.getRemainingTimeInMillis(),
     });
     if (!asked.isScheduled) return report;
-    // A person's command asks again by itself.
-    if (!report.isFinished && asked.round < rounds) {
-      const next = { action: 'reconcile', isScheduled: true, round: asked.round + 1 };
+    const next = nextRound(asked, report);
+    if (next) {
       await lambda.send(
         new InvokeCommand({
           FunctionName: context.functionName,
@@ -103,8 +104,10 @@ export const handler = middy<unknown, unknown>()
           Payload: JSON.stringify(next),
         }),
       );
+      // Failing would have this round repeated besides the next one.
+      return undefined;
     }
     const { length } = report.unexamined;
     if (length > 0) throw new NotAllExaminedError(`${length} secret(s) could not be looked at`);
-    return { secrets: report.secrets, findings: report.findings.length };
+    return undefined;
   });

@@ -22,8 +22,8 @@ export interface ReconcileParts {
   readonly rotateFunctionArn: string;
   /** What agents were declared to be. */
   readonly declarations: Pick<AppliedDeclarations, 'read' | 'list'>;
-  /** Waited for before each write to Secrets Manager. */
-  readonly turn: Turn;
+  /** Waited for before each write to Secrets Manager, and before each list of a secret's versions. */
+  readonly turns: { readonly write: Turn; readonly list: Turn };
   readonly now: () => Date;
 }
 

@@ -111,6 +111,18 @@ async function settled(
   }
 }
 
+/** Runs that continue each other within an hour, until the next one begins anyway. */
+const rounds = 4;
+
+/** What an hourly run that had not enough time asks for. A person's command asks again by itself. */
+export function nextRound(
+  { isScheduled, round }: Pick<ReconcileRequest, 'isScheduled' | 'round'>,
+  { isFinished }: Pick<FleetReport, 'isFinished'>,
+): ReconcileRequest | undefined {
+  if (!isScheduled || isFinished || round >= rounds) return undefined;
+  return { action: 'reconcile', dryRun: false, isScheduled, round: round + 1 };
+}
+
 /** Begins elsewhere each hour, so that those which take all the time and never heal don't keep the others waiting for ever. */
 function inTurn(suspects: readonly FleetSecret[], now: Date): readonly FleetSecret[] {
   const hour = Math.floor(now.getTime() / 3_600_000);

@@ -15,7 +15,7 @@ export const rotationOff: Kind = {
 
   /** To turn rotation on is not to rotate: Secrets Manager tries testSecret alone. Done twice, it is on. */
   async settle({ arn }, how, parts) {
-    const { secretsManager, rotateFunctionArn, turn, now } = parts;
+    const { secretsManager, rotateFunctionArn, turns, now } = parts;
     const secret = await describeFleetSecret(secretsManager, arn);
     if (!secret || !isRotationOff(secret, now())) return undefined;
     const declaration = await declarationOf(secret, parts);
@@ -25,7 +25,7 @@ export const rotationOff: Kind = {
     // RotateSecret is refused until what is pending is let go: rotation-stuck does.
     if (how === 'look' || incompleteVersion(secret) !== undefined)
       return finding(this.kind, secret, explanation, 'waiting');
-    await turn();
+    await turns.write();
     const isOn = await called('RotateSecret', async () => {
       try {
         await secretsManager.send(

@@ -17,7 +17,8 @@ export const rotationOverdue: Kind = {
    * Dates are read first: a version that another run has made since is then not among them, and its secret is left alone.
    * The token is the same in every run, so whoever asks second begins nothing.
    */
-  async settle({ arn }, how, { secretsManager, turn, now }) {
+  async settle({ arn }, how, { secretsManager, turns, now }) {
+    await turns.list();
     const createdAt = await called('ListSecretVersionIds', () => versionDates(secretsManager, arn));
     const secret = await describeFleetSecret(secretsManager, arn);
     const due = secret && overdueSince(secret, now());
@@ -28,7 +29,7 @@ export const rotationOverdue: Kind = {
     if (madeAt.getTime() > due.getTime() - windowMs(secret)) return undefined;
     const explanation = `its rotation was due at ${due.toISOString()}`;
     if (how === 'look') return finding(this.kind, secret, explanation, 'waiting');
-    await turn();
+    await turns.write();
     const begun = (await rotateOnce(secretsManager, arn, current, createdAt)) === 'begun';
     return finding(this.kind, secret, explanation, begun ? 'repaired' : 'waiting');
   },

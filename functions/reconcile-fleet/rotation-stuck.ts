@@ -42,8 +42,9 @@ export interface IncompleteRotation {
 /** A secret's rotation that has begun and not ended. Dates first: the labels are never older than they are. */
 export async function incompleteRotation(
   secretArn: string,
-  { secretsManager }: Pick<ReconcileParts, 'secretsManager'>,
+  { secretsManager, turns }: Pick<ReconcileParts, 'secretsManager' | 'turns'>,
 ): Promise<IncompleteRotation | undefined> {
+  await turns.list();
   const createdAt = await called('ListSecretVersionIds', () => versionDates(secretsManager, secretArn));
   const secret = await describeFleetSecret(secretsManager, secretArn);
   const versionId = secret && incompleteVersion(secret);
@@ -71,7 +72,7 @@ export async function complete(stuck: IncompleteRotation, parts: ReconcileParts)
   const { secret, versionId } = stuck;
   for (const step of steps) {
     // Two of the steps write.
-    if (step === 'createSecret' || step === 'finishSecret') await parts.turn();
+    if (step === 'createSecret' || step === 'finishSecret') await parts.turns.write();
     const errorClass = await parts.takeStep(step, secret.arn, versionId);
     if (errorClass === undefined) continue;
     const failed = `${step} fails with ${errorClass}`;
@@ -92,15 +93,15 @@ export async function complete(stuck: IncompleteRotation, parts: ReconcileParts)
  */
 export async function abandon(
   { secret, versionId, createdAt }: IncompleteRotation,
-  { secretsManager, turn }: ReconcileParts,
+  { secretsManager, turns }: ReconcileParts,
 ): Promise<Ended> {
-  await turn();
+  await turns.write();
   await releasePending(secretsManager, secret.arn, versionId);
   const current = versionWith('AWSCURRENT', secret);
   if (!secret.rotationEnabled || current === undefined) {
     return { outcome: 'repaired', more: ['its version was let go; rotation is off'] };
   }
-  await turn();
+  await turns.write();
   const begun = await rotateOnce(secretsManager, secret.arn, current, createdAt);
   return { outcome: 'repaired', more: [`its version was let go, and the next rotation is ${begun}`] };
 }

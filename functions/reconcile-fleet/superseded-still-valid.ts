@@ -22,7 +22,8 @@ export const supersededStillValid: Kind = {
    * Revoking is revoke-superseded's business, which judges by labels, dates and the target's own note, and may be repeated. A
    * change by hand revokes nothing, as ever.
    */
-  async settle({ arn }, how, { secretsManager, revoke, now }) {
+  async settle({ arn }, how, { secretsManager, revoke, turns, now }) {
+    await turns.list();
     const rotated = await rotatedVersions(secretsManager, arn);
     if (!rotated || graceOf(rotated.secret, now())?.kind !== 'over') return undefined;
     const { secret, supersededVersionId, currentVersionId, graceEndsAt } = rotated;

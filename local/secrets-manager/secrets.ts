@@ -59,9 +59,12 @@ export function createSecrets({ now }: { now: () => Date }) {
 
   /** By name, ARN, or ARN without the six characters at its end. */
   function find(secretId: string): Secret {
+    // A fleet is large, and is nearly always asked for by name or whole ARN.
+    const own = byName.get(secretId) ?? byName.get(secretId.replace(/^arn:.*:secret:(.*)-.{6}$/, '$1'));
+    const isOwn = own !== undefined && (own.name === secretId || own.arn === secretId);
+    if (isOwn && !own.deleted) return own;
     buryExpired();
-    const own = byName.get(secretId);
-    if (own) return own;
+    if (isOwn && byName.get(own.name) === own) return own;
     for (const secret of byName.values()) {
       if (secret.arn === secretId || secret.arn.slice(0, -7) === secretId) return secret;
     }

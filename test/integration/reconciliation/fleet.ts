@@ -50,6 +50,7 @@ export function fleetOn(server: Awaited<ReturnType<typeof postgresForTests>>) {
   const { parts: rotation } = witness();
   let failing: ((step: Step) => void) | undefined;
   let revocationsFail = false;
+  let remainingMs = Number.POSITIVE_INFINITY;
   const engine: Engine = createEngine({
     now: clock.now,
     attempts: 1,
@@ -117,9 +118,9 @@ export function fleetOn(server: Awaited<ReturnType<typeof postgresForTests>>) {
         list: () =>
           watched('read declarations', async () => ({ known: [...declarations.values()], unreadable: [] })),
       },
-      turn: async () => undefined,
+      turns: { write: async () => undefined, list: async () => undefined },
       now: clock.now,
-      remainingMs: () => Number.POSITIVE_INFINITY,
+      remainingMs: () => remainingMs,
       log: { warn: () => undefined },
       report: {
         records: {
@@ -189,6 +190,10 @@ export function fleetOn(server: Awaited<ReturnType<typeof postgresForTests>>) {
       });
       declarations.set(group, { declaration, phase: 'declared', revision: 1 });
       return declaration;
+    },
+    /** How much time a run has left, from now on. */
+    giveTime(ms: number) {
+      remainingMs = ms;
     },
     failRevocations(fail: boolean) {
       revocationsFail = fail;

@@ -49,6 +49,43 @@ describe('a rotation that its schedule missed', () => {
   });
 });
 
+it('what a run has no time for is left to the next, and told as waiting', async () => {
+  const agent = await fleet.addAgent('late');
+  fleet.clock.advance(33 * dayMs);
+  fleet.giveTime(60_000);
+  const { findings, isFinished } = await fleet.reconcile();
+  expect([isFinished, findings.map(({ outcome }) => outcome)]).toEqual([false, ['waiting']]);
+  expect((await fleet.valueOf(agent)).reveal().username).toBe('late_a');
+  fleet.giveTime(900_000);
+  expect((await fleet.reconcile()).isFinished).toBe(true);
+  await fleet.engine.idle();
+  expect((await fleet.valueOf(agent)).reveal().username).toBe('late_b');
+  expect(fleet.alerts).toHaveLength(1);
+});
+
+it('a secret that can not be looked at keeps no other from it', async () => {
+  const [broken, well] = [await fleet.addAgent('broken'), await fleet.addAgent('well')];
+  fleet.failRotations((step) => {
+    if (step === 'finishSecret') throw new Error('killed');
+  });
+  for (const agent of [broken, well]) await fleet.rotate(agent);
+  fleet.failRotations(undefined);
+  fleet.clock.advance(20 * 60_000);
+  let first = true;
+  const { unexamined, findings } = await fleet.reconcile(
+    {},
+    {
+      before(call) {
+        if (call !== 'createSecret' || !first) return;
+        first = false;
+        throw new Error('throttled');
+      },
+      after: () => undefined,
+    },
+  );
+  expect([unexamined.length, findings.length]).toEqual([1, 1]);
+});
+
 it('a rotation that was asked for on stale facts, when another run has had it done, is no second one', async () => {
   const agent = await fleet.addAgent('stale');
   const client = clientOf(fleet.engine);
