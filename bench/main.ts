@@ -12,6 +12,7 @@ import { cachedGet } from './cached-get.ts';
 import type { Figure } from './figure.ts';
 import { importTimes } from './import-time.ts';
 import { reconciliation } from './reconcile.ts';
+import { reconcilingMirrors } from './reconcile-mirrors.ts';
 import { sidecarLoad } from './sidecar.ts';
 
 const report = z.object({
@@ -28,6 +29,7 @@ const figures = [
   ...(await cachedGet()),
   ...(await sidecarLoad()),
   ...(await reconciliation()),
+  ...(await reconcilingMirrors()),
   ...underLoad(),
 ];
 const table = new Table({ head: ['Figure', 'Value', 'Goal', 'Holds'], style: { head: [] } });

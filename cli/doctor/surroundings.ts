@@ -131,8 +131,10 @@ export const vaultIsEnough: Check = {
         vault.capabilities('metadata', path),
       ]);
       const lacks = [
-        ...missing(data, ['create', 'update']).map((capability) => `${capability} on ${mount}/data/agents/*`),
-        ...missing(metadata, ['create', 'read', 'update']).map(
+        ...missing(data, ['create', 'read', 'update']).map(
+          (capability) => `${capability} on ${mount}/data/agents/*`,
+        ),
+        ...missing(metadata, ['create', 'read', 'update', 'delete', 'list']).map(
           (capability) => `${capability} on ${mount}/metadata/agents/*`,
         ),
       ];
