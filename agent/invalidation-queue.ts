@@ -4,7 +4,10 @@ import {
   CreateQueueCommand,
   DeleteQueueCommand,
   GetQueueAttributesCommand,
+  ListQueuesCommand,
+  ListQueueTagsCommand,
   type SQSClient,
+  TagQueueCommand,
 } from '@aws-sdk/client-sqs';
 
 /** A queue of one agent instance, subscribed to the invalidations of its agent. Disposing it removes both. */
@@ -24,11 +27,13 @@ export interface InvalidationQueueOptions {
 
 /** What is older is no news: the TTL of the cache has made up for it. */
 const RETENTION_S = 3_600;
+/** How often an instance says that it lives, and after how long a silence it counts as gone. */
+const SEEN_EVERY_MS = 6 * 3_600_000;
+const GONE_AFTER_MS = 24 * 3_600_000;
 
 /**
  * Makes the queue of an instance and subscribes it to the topic, for its own agent's notices only. Made again under the same
- * id it is the same queue. An instance that is killed leaves its queue behind: it costs nothing while nobody reads it, and
- * carries the tags `keyturn:agent` and `keyturn:instance` to be found by.
+ * id it is the same queue. Its tags say whose it is, and when the instance was last alive: see `sweepInvalidationQueues`.
  *
  * The agent's role needs sqs:CreateQueue, TagQueue, GetQueueAttributes, DeleteQueue, ReceiveMessage and DeleteMessage on
  * `keyturn-agent-*`, and sns:Subscribe and Unsubscribe on the topic.
@@ -68,10 +73,21 @@ export async function openInvalidationQueue(options: InvalidationQueueOptions): 
         },
       }),
     );
+    const tag = () =>
+      sqs.send(
+        new TagQueueCommand({
+          QueueUrl: queueUrl,
+          Tags: { 'keyturn:seen': new Date().toISOString(), 'keyturn:subscription': SubscriptionArn ?? '' },
+        }),
+      );
+    await tag();
+    // One that goes amiss is made up for by the next.
+    const alive = setInterval(() => void tag().catch(() => undefined), SEEN_EVERY_MS).unref();
     return {
       queueUrl,
       async [Symbol.asyncDispose]() {
-        // Both are tried; a subscription without its queue ends by itself, since SNS can't deliver.
+        clearInterval(alive);
+        // Both are tried. A subscription whose queue is gone stays in the topic until somebody removes it.
         const removed = await Promise.allSettled([
           sns.send(new UnsubscribeCommand({ SubscriptionArn })),
           deleteQueue(),
@@ -86,12 +102,48 @@ export async function openInvalidationQueue(options: InvalidationQueueOptions): 
   }
 }
 
+/**
+ * Removes the queues, and their subscriptions, that instances of an agent left behind when they were killed: those that have
+ * not been said to live for a day. Two may do it at once. One that lives after all makes its queue anew when its next poll
+ * doesn't find it. Gives how many were removed.
+ *
+ * The agent's role needs sqs:ListQueues, and sqs:ListQueueTags on `keyturn-agent-*`, besides what `openInvalidationQueue` needs.
+ */
+export async function sweepInvalidationQueues(
+  { sqs, sns, agentId }: Pick<InvalidationQueueOptions, 'sqs' | 'sns' | 'agentId'>,
+  now: Date = new Date(),
+): Promise<number> {
+  const { UnsubscribeCommand } = await import('@aws-sdk/client-sns');
+  const { QueueUrls = [] } = await sqs.send(new ListQueuesCommand({ QueueNamePrefix: prefixOf(agentId) }));
+  const removed = await Promise.all(
+    QueueUrls.map(async (QueueUrl) => {
+      // Gone since it was listed, as a rule.
+      const { Tags = {} } = await sqs
+        .send(new ListQueueTagsCommand({ QueueUrl }))
+        .catch(() => ({ Tags: {} }));
+      const tags = new Map(Object.entries(Tags));
+      const seen = Date.parse(tags.get('keyturn:seen') ?? '');
+      if (tags.get('keyturn:agent') !== agentId || !(now.getTime() - seen > GONE_AFTER_MS)) return 0;
+      const SubscriptionArn = tags.get('keyturn:subscription');
+      // The subscription first: without its queue nothing says any more that it is to go.
+      if (SubscriptionArn) await sns.send(new UnsubscribeCommand({ SubscriptionArn }));
+      await sqs.send(new DeleteQueueCommand({ QueueUrl })).catch(() => undefined);
+      return 1;
+    }),
+  );
+  return removed.reduce((sum: number, count) => sum + count, 0);
+}
+
 /** At most 80 characters of those that SQS takes; the digest keeps apart what would look alike. */
 export function queueName(agentId: string, instanceId: string): string {
   const digest = createHash('sha256')
     .update(JSON.stringify([agentId, instanceId]))
     .digest('hex');
-  return `keyturn-agent-${agentId.replaceAll(/[^\w-]/g, '-').slice(0, 40)}-${digest.slice(0, 20)}`;
+  return `${prefixOf(agentId)}${digest.slice(0, 20)}`;
+}
+
+function prefixOf(agentId: string): string {
+  return `keyturn-agent-${agentId.replaceAll(/[^\w-]/g, '-').slice(0, 40)}-`;
 }
 
 /** SNS may send for this topic, and nobody for anything else. */

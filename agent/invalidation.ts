@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import {
   DeleteMessageBatchCommand,
   type Message,
+  QueueDoesNotExist,
   ReceiveMessageCommand,
   SQSClient,
   type SQSClientConfig,
@@ -16,7 +17,7 @@ export type Receipt = 'noticed' | 'malformed' | "another agent's";
 
 export interface InvalidationOptions {
   readonly sqs: SQSClient;
-  /** Or what gives it, asked until it does: a queue that has yet to be made. */
+  /** Or what gives it: a queue that has yet to be made. Asked until it does, and again if the queue is gone. */
   readonly queueUrl: string | (() => Promise<string>);
   /** Notices for other agents are dropped, should the subscription's filter let one through. */
   readonly agentId: string;
@@ -98,6 +99,8 @@ export class InvalidationListener implements AsyncDisposable {
         if (this.#signal.aborted) break;
         this.#connect(false);
         failures += 1;
+        // Somebody removed it: one that can be made is made anew.
+        if (error instanceof QueueDoesNotExist) this.#queueUrl = undefined;
         this.#warn('The invalidation queue could not be polled', { error: classOf(error) });
         await this.#backOff(failures);
       }

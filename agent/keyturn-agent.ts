@@ -7,7 +7,11 @@ import { adoptionEvents } from './adoption-events.ts';
 import type { CacheStats, SecretHealth } from './cache-report.ts';
 import { AgentClosedError } from './errors.ts';
 import { agentSqs, InvalidationListener, type InvalidationOptions } from './invalidation.ts';
-import { type InvalidationQueue, openInvalidationQueue } from './invalidation-queue.ts';
+import {
+  type InvalidationQueue,
+  openInvalidationQueue,
+  sweepInvalidationQueues,
+} from './invalidation-queue.ts';
 import { type OpenSecret, openSecret } from './open-secret.ts';
 import { RotatingPool, type RotatingPoolOptions } from './postgres.ts';
 import { Redactor } from './redactor.ts';
@@ -268,14 +272,20 @@ export class KeyturnAgent implements AsyncDisposable {
 
   /** Makes the queue when it is first polled; a failure is tried again as that of a poll. */
   #queueOnTopic(): (() => Promise<string>) | undefined {
-    const { topicArn, agentId, aws = {} } = this.#options;
+    const { topicArn, agentId, aws = {}, log } = this.#options;
     if (topicArn === undefined) return undefined;
     let sns: SNSClient | undefined;
     return async () => {
       const { SNSClient } = await import('@aws-sdk/client-sns');
       sns ??= this.#own(new SNSClient({ customUserAgent: 'keyturn/agent', ...aws }));
       const instanceId = this.#instanceId;
-      this.#queue = await openInvalidationQueue({ sqs: this.#sqs(), sns, topicArn, agentId, instanceId });
+      const made = { sqs: this.#sqs(), sns, topicArn, agentId, instanceId };
+      this.#queue = await openInvalidationQueue(made);
+      // Nobody waits for it, and an agent that may not do it hears no worse.
+      sweepInvalidationQueues(made).catch((error: unknown) => {
+        const errorClass = error instanceof Error ? error.name : typeof error;
+        log?.warn('Queues of instances that are gone could not be removed', { error: errorClass });
+      });
       // What was read before the subscription stood may have changed unnoticed.
       this.#cache.invalidate();
       return this.#queue.queueUrl;

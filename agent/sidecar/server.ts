@@ -26,6 +26,7 @@ export interface SidecarAgent {
 /** What a sidecar needs to read Vault: an `AgentVault` has it. */
 export interface SidecarVault {
   get(path: string, options: { readonly mount?: string }): Promise<SecretVersion>;
+  health(): readonly SecretHealth[];
 }
 
 export interface SidecarOptions {
@@ -226,9 +227,10 @@ class RequestHandler {
   /** 503 where a secret that was asked for lately can't be served; a stale one can, and says so. */
   #tellHealth(response: ServerResponse): void {
     const { connected, secrets } = this.#agent.health();
-    const states = new Set(secrets.map(({ state }) => state));
+    const vault = this.#vault?.health();
+    const states = new Set([...secrets, ...(vault ?? [])].map(({ state }) => state));
     const status = states.has('unavailable') ? 'failing' : states.has('stale') ? 'degraded' : 'well';
-    const body = JSON.stringify({ status, connected, secrets });
+    const body = JSON.stringify({ status, connected, secrets, vault });
     this.#send(response, status === 'failing' ? 503 : 200, JSON_TYPE, body);
   }
 

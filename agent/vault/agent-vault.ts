@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { SecretHealth } from '../cache-report.ts';
 import { type Clock, steadyClock } from '../clock.ts';
 import { AgentClosedError } from '../errors.ts';
 import { type OpenSecret, openSecret } from '../open-secret.ts';
@@ -58,6 +59,18 @@ export class AgentVault implements AsyncDisposable {
   /** As `get`, in values of the caller's own, which are cleared when it is disposed of. */
   async open(path: string, options: { readonly mount?: string } = {}): Promise<OpenSecret> {
     return openSecret(await this.get(path, options));
+  }
+
+  /** How it stands with each path that was asked for lately, as `{mount}/{path}`. Holds no value. */
+  health(): readonly SecretHealth[] {
+    return [...this.#caches].flatMap(([mount, cache]) =>
+      cache.health().map((one) => ({ ...one, secretId: `${mount}/${one.secretId}` })),
+    );
+  }
+
+  /** What is held of a path is read again before it is served next; without a path, all of the mount. */
+  invalidate(path?: string, { mount = this.#mount }: { readonly mount?: string } = {}): void {
+    this.#caches.get(mount)?.invalidate(path);
   }
 
   /** Tells of each new version that arrives. Dispose of it to stop. */

@@ -177,6 +177,9 @@ test('sealed: what is held is served up to its bound, and then it is unavailable
   await bao.seal();
   now += 600_000;
   expect((await vault.get('agents/billing-7/sealed')).versionId).toBe('1');
+  const health = { secretId: 'secret/agents/billing-7/sealed', failure: 'SourceUnreachableError' };
+  expect(vault.health()).toMatchObject([{ ...health, state: 'stale' }]);
   now += 3_600_000;
   await expect(vault.get('agents/billing-7/sealed')).rejects.toThrow(SecretUnavailableError);
+  expect(vault.health()).toMatchObject([{ ...health, state: 'unavailable' }]);
 });

@@ -15,10 +15,12 @@ import {
 } from '@aws-sdk/client-sns';
 import {
   CreateQueueCommand,
+  DeleteQueueCommand,
   GetQueueAttributesCommand,
   ListQueuesCommand,
   ReceiveMessageCommand,
   SQSClient,
+  TagQueueCommand,
 } from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createKeyturnAgent, type KeyturnAgentOptions } from '../../../agent/index.ts';
@@ -107,6 +109,49 @@ test("another agent's notices do not reach it, and what was read before it heard
   const newest = store.current;
   await until('the agent heard', async () => Number((await agent.credential(secret)).versionId) === newest);
   expect(said).toEqual([]);
+});
+
+test('a queue that is removed under an agent is made anew, and what came meanwhile is read', async () => {
+  const store = new Store();
+  await using agent = agentOn(store);
+  await agent.credential(secret);
+  await until('the agent hears', async () => agent.connected || undefined);
+  const [QueueUrl] = await queues();
+  await sqs.send(new DeleteQueueCommand({ QueueUrl }));
+  await publish(store);
+  const newest = store.current;
+  await until(
+    'the agent is up to date',
+    async () => Number((await agent.credential(secret)).versionId) === newest,
+    45_000, // A poll that is under way goes on for 20 s.
+  );
+  await until('the agent hears again', async () => agent.connected && (await queues()).length === 1);
+});
+
+test('what killed instances left behind is removed by the next one of their agent, and nothing else is', async () => {
+  const lost = { sqs, sns, topicArn, agentId: 'billing-7' };
+  const seen = (queueUrl: string, hoursAgo: number) =>
+    sqs.send(
+      new TagQueueCommand({
+        QueueUrl: queueUrl,
+        Tags: { 'keyturn:seen': new Date(Date.now() - hoursAgo * 3_600_000).toISOString() },
+      }),
+    );
+  const dead = await openInvalidationQueue({ ...lost, instanceId: 'killed' });
+  await seen(dead.queueUrl, 25);
+  await using living = await openInvalidationQueue({ ...lost, instanceId: 'living' });
+  await seen(living.queueUrl, 23);
+  await using others = await openInvalidationQueue({
+    ...lost,
+    agentId: 'billing-7-eu',
+    instanceId: 'killed',
+  });
+  await seen(others.queueUrl, 25);
+  await using _agent = agentOn(new Store());
+  await until('it is swept', async () => !(await queues()).includes(dead.queueUrl));
+  await until('its own is there', async () => (await queues()).length === 3);
+  expect(await queues()).toEqual(expect.arrayContaining([living.queueUrl, others.queueUrl]));
+  await until('three are subscribed', async () => (await subscriptions()).length === 3);
 });
 
 test('only the topic may send to the queue, and it keeps an hour of notices', async () => {

@@ -206,6 +206,7 @@ test('Vault is read under the same token, by plain paths only, and only where th
       asked.push([path, options]);
       return store.fetch(path);
     },
+    health: () => [],
   };
   await using both = await startSidecar({ agent, vault, token: SecretValue.of(token), port: 0 });
   const read = (query: string, headers: Record<string, string> = withToken) =>
@@ -220,6 +221,27 @@ test('Vault is read under the same token, by plain paths only, and only where th
   }
   expect((await read('path=x', {})).status).toBe(403);
   expect(asked).toHaveLength(1);
+});
+
+test("health tells of Vault's secrets too: one that can't be had is 503", async () => {
+  let state: 'fresh' | 'stale' | 'unavailable' = 'fresh';
+  const vault = {
+    get: (path: string) => store.fetch(path),
+    health: () => [{ secretId: 'secret/agents/billing-7/llm', state }],
+  };
+  await using both = await startSidecar({ agent, vault, token: SecretValue.of(token), port: 0 });
+  const health = async () => {
+    const answer = await fetch(new URL('/health', both.url), { headers: withToken });
+    return { status: answer.status, body: await answer.json() };
+  };
+  expect(await health()).toMatchObject({ status: 200, body: { status: 'well' } });
+  state = 'stale';
+  expect(await health()).toMatchObject({ status: 200, body: { status: 'degraded' } });
+  state = 'unavailable';
+  expect(await health()).toMatchObject({
+    status: 503,
+    body: { status: 'failing', vault: [{ secretId: 'secret/agents/billing-7/llm', state }] },
+  });
 });
 
 test('does not listen beyond the loopback address unless it is told twice', async () => {

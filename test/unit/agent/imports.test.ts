@@ -1,0 +1,25 @@
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { expect, test } from 'vitest';
+import { root } from '../../../local/root.ts';
+
+test('importing keyturn/agent brings neither a rotator, nor a function, nor node-vault along', async () => {
+  const { metafile } = await build({
+    entryPoints: [join(root, 'agent/index.ts')],
+    absWorkingDir: root,
+    bundle: true,
+    packages: 'external',
+    platform: 'node',
+    format: 'esm',
+    write: false,
+    metafile: true,
+  });
+  const files = Object.keys(metafile.inputs);
+  expect(files).toContain('agent/keyturn-agent.ts');
+  const foreign = files.filter((file) => !/^(agent|events|shared\/credential)\//.test(file));
+  expect(foreign).toEqual([]);
+  const packages = Object.values(metafile.inputs).flatMap(({ imports }) =>
+    imports.filter(({ external }) => external).map(({ path }) => path),
+  );
+  expect(packages).not.toContain('node-vault');
+});
