@@ -111,6 +111,8 @@ const kubernetes = z.strictObject({
   audience: z.string().regex(/^[A-Za-z0-9:/._-]{1,253}$/, 'expected an audience without wildcards'),
 });
 
+const loginFields = ['engine', 'host', 'port', 'dbname', 'username', 'password', 'masterarn', 'ssl'];
+
 /** What one agent may touch: a file of `agents/*.yml`. */
 export const declaration = z
   .strictObject({
@@ -120,7 +122,12 @@ export const declaration = z
       .describe("The last part of the secret's name, agents/{agentId}/{secret}"),
     postgres: postgres.optional(),
     staticFields: z
-      .array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,62}$/, 'expected a name of A-Z, a-z, 0-9 and _'))
+      .array(
+        z
+          .string()
+          .regex(/^[A-Za-z_][A-Za-z0-9_]{0,62}$/, 'expected a name of A-Z, a-z, 0-9 and _')
+          .refine((field) => !loginFields.includes(field), 'this field is of the login'),
+      )
       .default([])
       .describe('Fields of the secret that a person fills in, and that rotation leaves alone'),
     rotationDays: z

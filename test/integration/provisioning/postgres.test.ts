@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Declaration } from '../../../shared/provisioning/declaration.ts';
+import { type Declaration, readDeclaration } from '../../../shared/provisioning/declaration.ts';
 import { planPostgres } from '../../../shared/provisioning/postgres.ts';
 import { asAgent, loginOn, postgresForTests } from '../rotation/setting.ts';
 import { currentOf, databaseOn, declare, functionArn, type Server, secretsFor } from './setting.ts';
@@ -225,6 +225,46 @@ describe('what differs from the declaration is found and made so again', () => {
     await expect(as('SELECT * FROM app.customers')).rejects.toThrow('permission denied');
     await apply(declaration);
     await as('SELECT * FROM app.customers');
+  });
+});
+
+describe('logins that Vault makes', () => {
+  const guests = (declaration: Declaration, vault: object): Declaration =>
+    readDeclaration({ ...declaration, vault });
+
+  it('are members of the group for as long as they live, made by a login that can not use it', async () => {
+    const { id, plan, apply, declaration, query, database } = await agent();
+    await query(`CREATE ROLE vault_${count} LOGIN CREATEROLE PASSWORD 'vault'`);
+    const withVault = guests(declaration, { databaseRoles: ['orders'], databaseLogin: `vault_${count}` });
+    await apply(withVault);
+    expect(await plan(withVault)).toEqual([]);
+    const vault = loginOn(server, `vault_${count}`, 'vault', { dbname: database });
+    await expect(asAgent(vault, 'SELECT * FROM app.orders')).rejects.toThrow('permission denied');
+    await expect(asAgent(vault, `SET ROLE "${id}"`)).rejects.toThrow('permission denied');
+    await asAgent(
+      vault,
+      `CREATE ROLE guest_${count} LOGIN NOINHERIT PASSWORD 'guest' VALID UNTIL '2999-01-01' IN ROLE "${id}"`,
+      `ALTER ROLE guest_${count} SET role = '${id}'`,
+    );
+    await asAgent(
+      loginOn(server, `guest_${count}`, 'guest', { dbname: database }),
+      'SELECT * FROM app.orders',
+    );
+    expect(await plan(withVault)).toEqual([]);
+    await query(`REVOKE "${id}" FROM vault_${count} CASCADE`);
+    await apply(withVault);
+    await asAgent(vault, `GRANT "${id}" TO guest_${count}`);
+  });
+
+  it.each([
+    ['has no end', 'orders', ''],
+    ['no declaration knows of', undefined, "VALID UNTIL '2999-01-01'"],
+  ])('one that %s is a stranger', async (_, role, until) => {
+    const { id, plan, apply, declaration, query } = await agent();
+    const declared = guests(declaration, { databaseRoles: role === undefined ? [] : [role] });
+    await apply(declared);
+    await query(`CREATE ROLE guest_${count} LOGIN ${until} IN ROLE "${id}"`);
+    expect((await plan(declared))[0]?.diff).toEqual([`- guest_${count}: member of ${id}`]);
   });
 });
 
