@@ -163,7 +163,7 @@ function isGrace(text: string): boolean {
   try {
     return graceMsOf({ 'keyturn:grace': text }) >= 0;
   } catch {
-    return false;
+    return !/^\d+[smhd]$/.test(text); // which has been told of
   }
 }
 

@@ -127,6 +127,13 @@ test('whatever a file holds, it is read whole or refused with a message of ours'
   );
 });
 
+test("the operator's guide shows a declaration that is one", () => {
+  const guide = readFileSync(join(root, 'docs/operators.md'), 'utf8');
+  const [, text = ''] = /```yaml\n(.*?)```/s.exec(guide) ?? [];
+  expect(text).toMatch(/^# yaml-language-server: \$schema=/);
+  expect(declaredIn('billing.yml', text)).toMatchObject({ agentId: 'billing', grace: '2h' });
+});
+
 test('has a JSON Schema that `npm run schemas` would leave as it is', () => {
   const file = join(root, 'shared/provisioning/declaration.schema.json');
   expect(readFileSync(file, 'utf8')).toBe(jsonSchemaOf(declaration));
