@@ -16,6 +16,7 @@ import { traced } from '../../shared/observability/tracing.ts';
 import { declarationsState } from '../../shared/provisioning/declarations-state.ts';
 import { findingsState } from '../../shared/reconciliation/report-findings.ts';
 import { paced } from '../../shared/secrets-manager/pace.ts';
+import { secretsManagerTime } from '../../shared/secrets-manager/time.ts';
 import { askedFunctions } from './ask-functions.ts';
 import { findingEvent } from './finding-event.ts';
 import { nextRound, reconcileFleet, reconcileRequest } from './reconcile-fleet.ts';
@@ -51,7 +52,7 @@ const client = { customUserAgent: [['keyturn', 'reconcile-fleet']] as [string, s
 const secretsManager = new SecretsManagerClient({ ...client, maxAttempts: 6 });
 const lambda = new LambdaClient(client);
 const dynamo = new DynamoDBClient(client);
-const now = () => new Date(Date.now() + secretsManager.config.systemClockOffset);
+const now = secretsManagerTime(secretsManager);
 const parts = {
   secretsManager,
   scheduler: new SchedulerClient(client),

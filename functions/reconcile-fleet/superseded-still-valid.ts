@@ -26,6 +26,7 @@ export const supersededStillValid: Kind = {
     await turns.list();
     const rotated = await rotatedVersions(secretsManager, arn);
     if (!rotated || graceOf(rotated.secret, now())?.kind !== 'over') return undefined;
+    if (now() < rotated.graceEndsAt) return undefined;
     const { secret, supersededVersionId, currentVersionId, graceEndsAt } = rotated;
     const explanation = `its grace period ended at ${graceEndsAt.toISOString()}, and the target takes the superseded login`;
     if (how === 'look') return finding(this.kind, secret, explanation, 'waiting');

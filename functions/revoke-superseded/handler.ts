@@ -8,6 +8,7 @@ import { parsed } from '../../events/contract.ts';
 import { eventBus } from '../../shared/notification/event-bus.ts';
 import { counting } from '../../shared/observability/metrics.ts';
 import { traced } from '../../shared/observability/tracing.ts';
+import { secretsManagerTime } from '../../shared/secrets-manager/time.ts';
 import { type RevocationOutcome, revokeSuperseded } from './revoke-superseded.ts';
 
 const environment = parsed(
@@ -23,8 +24,7 @@ const dependencies = {
   bus: eventBus(new EventBridgeClient(client), environment.EVENT_BUS_NAME),
   log,
   count: counting(),
-  // The SDK learns how far Secrets Manager's clock is from ours from its answers.
-  now: () => new Date(Date.now() + secretsManager.config.systemClockOffset),
+  now: secretsManagerTime(secretsManager),
 };
 
 export const handler = middy<unknown, RevocationOutcome>()

@@ -5,7 +5,7 @@ import { credentialRevoked } from '../../events/credential-revoked/event.ts';
 import { graceEnded } from '../../events/grace-ended/event.ts';
 import { type CredentialEntry, credentialsIn } from '../../shared/credential/credentials-in.ts';
 import type { SecretJson } from '../../shared/credential/secret-json.ts';
-import { describeSecret, versionDates } from '../../shared/labels/read.ts';
+import { describeSecret, listVersions } from '../../shared/labels/read.ts';
 import { agentIdOf, graceMsOf, isManaged } from '../../shared/labels/tags.ts';
 import type { EventBus } from '../../shared/notification/event-bus.ts';
 import type { Count } from '../../shared/observability/metrics.ts';
@@ -48,16 +48,20 @@ export async function revokeSuperseded(
   const { secretsManager, bus, log, count, now } = dependencies;
   const request = parsed('The end of a grace period', graceEnded, input);
   const { secretArn, supersededVersionId, currentVersionId, rotationId, graceEndsAt } = request;
-  // Dates first: a version that is listed and has no label afterwards is superseded, not about to be labelled.
-  const createdAt = await called('ListSecretVersionIds', () => versionDates(secretsManager, secretArn));
+  const listed = await called('ListSecretVersionIds', () => listVersions(secretsManager, secretArn));
   const secret = await called('DescribeSecret', () => describeSecret(secretsManager, secretArn));
-  const { stages, lastRotatedAt, tags } = secret;
+  const { stages, lastRotatedAt, lastChangedAt, tags } = secret;
   const ignored = (reason: RevocationOutcome) => {
     log.info('Nothing revoked', { reason, secretArn, supersededVersionId });
     return reason;
   };
   if (!isManaged(tags)) return ignored('not managed');
-  const verdict = verdictOf(request, { stages, createdAt, lastRotatedAt }, graceMsOf(tags), now());
+  const verdict = verdictOf(
+    request,
+    { stages, lastRotatedAt, lastChangedAt, ...listed },
+    graceMsOf(tags),
+    now(),
+  );
   if (verdict.kind === 'in grace') throw new InGraceError();
   if (verdict.kind === 'not superseded') return ignored('not superseded');
 

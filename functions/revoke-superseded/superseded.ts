@@ -1,4 +1,4 @@
-import type { LabelFacts } from '../../shared/labels/change.ts';
+import { inForceSince, type LabelFacts } from '../../shared/labels/change.ts';
 
 export type Verdict =
   /** Both versions exist, the one superseded the other, and grace is over. */
@@ -9,7 +9,7 @@ export type Verdict =
     }
   /** The version is in use, or the labels don't show that it was superseded: a rollback, or a forged call. */
   | { readonly kind: 'not superseded' }
-  /** Asked too early: come again. */
+  /** Asked too early, or two reads that saw different moments: come again. */
   | { readonly kind: 'in grace' };
 
 /** Secrets Manager notes a rotation's date a little after the label moved; clocks differ by less. */
@@ -23,7 +23,7 @@ const clockToleranceMs = 2_000;
  */
 export function verdictOf(
   { supersededVersionId, currentVersionId }: { supersededVersionId: string; currentVersionId: string },
-  { stages, createdAt, lastRotatedAt }: LabelFacts,
+  { stages, createdAt, listedInUse = new Set(), ...dates }: LabelFacts,
   graceMs: number,
   now: Date,
 ): Verdict {
@@ -36,11 +36,12 @@ export function verdictOf(
   if (!supersededAt || !successorAt || supersededAt >= successorAt || kept.includes(supersededVersionId)) {
     return { kind: 'not superseded' };
   }
-  const rotatedAt = current.includes(currentVersionId) ? (lastRotatedAt?.getTime() ?? 0) : 0;
+  if (listedInUse.has(supersededVersionId)) return { kind: 'in grace' };
+  const rotatedAt = current.includes(currentVersionId) ? inForceSince(successorAt, dates).getTime() : 0;
   const graceBegan = Math.max(successorAt.getTime(), rotatedAt - toleranceMs);
   if (now.getTime() + clockToleranceMs < graceBegan + graceMs) return { kind: 'in grace' };
   const supersededVersionIds = new Set(
-    Object.keys(createdAt).filter((versionId) => !kept.includes(versionId)),
+    Object.keys(createdAt).filter((versionId) => !kept.includes(versionId) && !listedInUse.has(versionId)),
   );
   return { kind: 'due', supersededVersionIds, keptVersionIds: kept };
 }

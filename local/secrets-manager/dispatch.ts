@@ -12,10 +12,15 @@ const schemas: Schemas = requests;
 
 /** Answers with what goes over the wire: dates as epoch seconds, absent members left out. */
 export async function dispatch(engine: Engine, operation: string, body: unknown): Promise<unknown> {
+  return wired(await answered(engine, operation, body));
+}
+
+/** Answers as an SDK hands it to its caller: dates are dates. */
+export async function answered(engine: Engine, operation: string, body: unknown): Promise<unknown> {
   if (!isOperation(operation)) {
     throw new SecretsManagerError('UnknownOperationException', `Unknown operation: ${operation}`);
   }
-  return wired((await call(engine, operation, body)) ?? {});
+  return (await call(engine, operation, body)) ?? {};
 }
 
 function call<Op extends Operation>(handlers: Handlers, operation: Op, body: unknown): Promise<unknown> {

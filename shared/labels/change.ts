@@ -5,6 +5,13 @@ export interface LabelFacts {
   /** CreatedDate of each version, those without a label included: else a rollback can look like the newest version. */
   readonly createdAt: Readonly<Record<string, Date>>;
   readonly lastRotatedAt: Date | undefined;
+  /** When anything of the secret last changed: labels, values, tags. */
+  readonly lastChangedAt?: Date | undefined;
+  /**
+   * Versions that ListSecretVersionIds itself showed as AWSCURRENT or AWSPENDING. The two reads may see different moments: a
+   * version that Describe doesn't know yet would else look like one that has lost its labels.
+   */
+  readonly listedInUse?: ReadonlySet<string>;
 }
 
 export type Change =
@@ -30,12 +37,13 @@ export type Change =
  * A rotation either leaves AWSPENDING on the version that it made current, or it took the label off and Secrets Manager
  * noted the rotation's date, which no change by hand moves.
  */
-export function changeOf(versionId: string, { stages, createdAt, lastRotatedAt }: LabelFacts): Change {
+export function changeOf(versionId: string, facts: LabelFacts): Change {
+  const { stages, createdAt, lastRotatedAt, listedInUse } = facts;
   const own = stagesOf(versionId, stages);
   const created = Object.hasOwn(createdAt, versionId) ? createdAt[versionId] : undefined;
   if (!own.includes('AWSCURRENT')) {
     const superseded = own.includes('AWSPREVIOUS');
-    const deprecated = own.length === 0 && created !== undefined;
+    const deprecated = own.length === 0 && created !== undefined && !listedInUse?.has(versionId);
     return { kind: superseded || deprecated ? 'stale' : 'unseen' };
   }
   if (created === undefined) return { kind: 'unseen' };
@@ -48,6 +56,19 @@ export function changeOf(versionId: string, { stages, createdAt, lastRotatedAt }
     currentCreatedAt: created,
     supersededVersionId: Object.keys(stages).find((id) => stagesOf(id, stages).includes('AWSPREVIOUS')),
   };
+}
+
+/**
+ * The earliest that AWSCURRENT can have come onto the version that has it. Secrets Manager notes a rotation that it ran to its
+ * end, and not one whose last steps somebody else had taken: then the latest change of the secret bounds it.
+ */
+export function inForceSince(
+  createdAt: Date,
+  { lastRotatedAt, lastChangedAt }: Pick<LabelFacts, 'lastRotatedAt' | 'lastChangedAt'>,
+): Date {
+  const noted = lastRotatedAt !== undefined && lastRotatedAt >= createdAt;
+  const since = noted ? lastRotatedAt : (lastChangedAt ?? createdAt);
+  return since > createdAt ? since : createdAt;
 }
 
 function stagesOf(versionId: string, stages: LabelFacts['stages']): readonly string[] {

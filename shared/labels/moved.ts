@@ -1,6 +1,6 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { type Change, changeOf } from './change.ts';
-import { type DescribedSecret, describeSecret, versionDates } from './read.ts';
+import { type DescribedSecret, describeSecret, listVersions } from './read.ts';
 import { isManaged } from './tags.ts';
 
 /** Secrets Manager doesn't show the label where the event says it is: its reads lag, or the event is forged. */
@@ -32,7 +32,7 @@ export async function moveOf(
   const change = changeOf(event.versionId, {
     stages: secret.stages,
     lastRotatedAt: secret.lastRotatedAt,
-    createdAt: await versionDates(client, event.secretArn),
+    ...(await listVersions(client, event.secretArn)),
   });
   if (change.kind === 'unseen') throw new LabelNotSeenError();
   if (change.kind === 'stale') return { outcome: 'ignored', reason: 'stale' };

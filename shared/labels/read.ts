@@ -12,6 +12,7 @@ export interface DescribedSecret {
   readonly tags: Tags;
   readonly stages: LabelFacts['stages'];
   readonly lastRotatedAt: Date | undefined;
+  readonly lastChangedAt: Date | undefined;
   readonly rotationEnabled: boolean;
 }
 
@@ -27,8 +28,16 @@ export async function describeSecret(
     tags: Object.fromEntries((secret.Tags ?? []).map(({ Key, Value }) => [Key ?? '', Value ?? ''])),
     stages: secret.VersionIdsToStages ?? {},
     lastRotatedAt: secret.LastRotatedDate,
+    lastChangedAt: secret.LastChangedDate,
     rotationEnabled: secret.RotationEnabled === true,
   };
+}
+
+export interface ListedVersions {
+  /** When each version was made, those without a label included. */
+  readonly createdAt: LabelFacts['createdAt'];
+  /** Those that the listing shows as AWSCURRENT or AWSPENDING. */
+  readonly listedInUse: ReadonlySet<string>;
 }
 
 /** When each version was made, those without a label included. */
@@ -36,15 +45,24 @@ export async function versionDates(
   client: SecretsManagerClient,
   secretArn: string,
 ): Promise<LabelFacts['createdAt']> {
-  const dates: Record<string, Date> = {};
+  return (await listVersions(client, secretArn)).createdAt;
+}
+
+export async function listVersions(client: SecretsManagerClient, secretArn: string): Promise<ListedVersions> {
+  const createdAt: Record<string, Date> = {};
+  const listedInUse = new Set<string>();
   const pages = paginateListSecretVersionIds(
     { client, pageSize: 100 },
     { SecretId: secretArn, IncludeDeprecated: true },
   );
   for await (const { Versions = [] } of pages) {
-    for (const { VersionId, CreatedDate } of Versions) {
-      if (VersionId && CreatedDate) dates[VersionId] = CreatedDate;
+    for (const { VersionId, CreatedDate, VersionStages = [] } of Versions) {
+      if (!VersionId || !CreatedDate) continue;
+      createdAt[VersionId] = CreatedDate;
+      if (VersionStages.some((stage) => stage === 'AWSCURRENT' || stage === 'AWSPENDING')) {
+        listedInUse.add(VersionId);
+      }
     }
   }
-  return dates;
+  return { createdAt, listedInUse };
 }

@@ -18,6 +18,7 @@ export interface FleetSecret {
   readonly rotationEnabled: boolean;
   readonly createdAt: Date | undefined;
   readonly lastRotatedAt: Date | undefined;
+  readonly lastChangedAt?: Date | undefined;
   /** The latest instant at which the schedule rotates it. In the past: it didn't. */
   readonly nextRotationAt: Date | undefined;
   readonly everyDays: number | undefined;
@@ -77,6 +78,7 @@ function fleetSecret(
     | 'RotationEnabled'
     | 'CreatedDate'
     | 'LastRotatedDate'
+    | 'LastChangedDate'
     | 'NextRotationDate'
     | 'RotationRules'
   >,
@@ -92,6 +94,7 @@ function fleetSecret(
     rotationEnabled: entry.RotationEnabled === true,
     createdAt: entry.CreatedDate,
     lastRotatedAt: entry.LastRotatedDate,
+    lastChangedAt: entry.LastChangedDate,
     nextRotationAt: entry.NextRotationDate,
     everyDays: entry.RotationRules?.AutomaticallyAfterDays,
     schedule: entry.RotationRules?.ScheduleExpression,

@@ -1,5 +1,5 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { changeOf } from '../labels/change.ts';
+import { changeOf, inForceSince } from '../labels/change.ts';
 import { versionDates } from '../labels/read.ts';
 import { graceMsOf } from '../labels/tags.ts';
 import { called } from '../secrets-manager/errors.ts';
@@ -9,7 +9,7 @@ export interface RotatedVersions {
   readonly secret: FleetSecret;
   readonly supersededVersionId: string;
   readonly currentVersionId: string;
-  /** Counted as revoke-superseded counts it: from the later of the version's making and the rotation's end. */
+  /** Counted as revoke-superseded counts it. */
   readonly graceEndsAt: Date;
 }
 
@@ -26,7 +26,7 @@ export async function rotatedVersions(
   const { stages, lastRotatedAt, tags } = secret;
   const change = changeOf(currentVersionId, { stages, createdAt, lastRotatedAt });
   if (change.kind !== 'rotated' || change.supersededVersionId === undefined) return undefined;
-  const began = Math.max(change.currentCreatedAt.getTime(), lastRotatedAt?.getTime() ?? 0);
+  const began = inForceSince(change.currentCreatedAt, secret).getTime();
   return {
     secret,
     supersededVersionId: change.supersededVersionId,

@@ -6,6 +6,11 @@ import type { PostgresLogin } from './credential.ts';
 const connectTimeoutMs = 5_000;
 /** A rotation waits for no lock longer than this; the whole function has 30 s. */
 const statementTimeoutMs = 8_000;
+/**
+ * A function that is killed says no farewell, and its server waits for it: two hours by default, with the transaction's locks
+ * held. Between two statements of ours nothing happens that takes long.
+ */
+const idleTransactionMs = 5_000;
 
 export interface Connection {
   /** The rows of one statement. */
@@ -33,6 +38,7 @@ export async function connected<T>(
     connectionTimeoutMillis: connectTimeoutMs,
     statement_timeout: statementTimeoutMs,
     query_timeout: statementTimeoutMs + 1_000,
+    idle_in_transaction_session_timeout: idleTransactionMs,
     application_name: 'keyturn',
   });
   // A connection that breaks later is told of by its queries; unheard, the event would end the process.

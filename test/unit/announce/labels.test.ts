@@ -57,6 +57,13 @@ test('a rollback after a rotation is a change, though versions since have lost t
   ).toBe('changed');
 });
 
+test('a version that the listing shows and Describe does not know yet is no old one: the event comes again', () => {
+  const stages = { a: ['AWSCURRENT'] };
+  const facts = { stages, createdAt: { a: at(0), b: at(5) }, lastRotatedAt: undefined };
+  expect(changeOf('b', { ...facts, listedInUse: new Set(['a', 'b']) }).kind).toBe('unseen');
+  expect(changeOf('b', { ...facts, listedInUse: new Set(['a']) }).kind).toBe('stale');
+});
+
 test('version ids that are names of Object’s own do not confuse it', () => {
   expect(changeOf('constructor', { stages: {}, createdAt: {}, lastRotatedAt: undefined }).kind).toBe(
     'unseen',

@@ -17,6 +17,19 @@ describe('what a deployment does with a delivery that fails', () => {
     },
   );
 
+  it.each(['announce-rotation', 'invalidate-caches', 'revoke-superseded', 'alert-rotation-failure'])(
+    '%s, which Lambda tries three times by itself, has such a rule',
+    (name) => {
+      const logical = `${name.replaceAll(/-(\w)/g, 'Dash$1')}LambdaFunction`.replace(/^\w/, (first) =>
+        first.toUpperCase(),
+      );
+      const configs = ofType('AWS::Lambda::EventInvokeConfig').map(
+        ([, { Properties }]) => Properties.FunctionName,
+      );
+      expect(configs).toContainEqual({ Ref: logical });
+    },
+  );
+
   it('leaves the mirror queue invisible for at least six times as long as its function may run', () => {
     const timeout = functions.find(({ name }) => name === 'sync-vault-mirror')?.function.timeout;
     const queue = ofType('AWS::SQS::Queue').find(([id]) => id === 'MirrorQueue')?.[1];

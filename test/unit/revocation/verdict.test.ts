@@ -32,6 +32,29 @@ describe('the end of a grace period', () => {
     expect(verdictOf(asked, late, hourMs, at(661)).kind).toBe('due');
   });
 
+  it('keeps a version that a rotation began a moment ago, and that only the listing shows', () => {
+    const createdAt = { ...facts.createdAt, next: at(62) };
+    const verdict = verdictOf(
+      asked,
+      { ...facts, createdAt, listedInUse: new Set(['now', 'next']) },
+      hourMs,
+      at(62),
+    );
+    expect(verdict).toMatchObject({ kind: 'due', supersededVersionIds: new Set(['older', 'old']) });
+  });
+
+  it('is looked at again where the listing still shows the version in use', () => {
+    expect(verdictOf(asked, { ...facts, listedInUse: new Set(['old']) }, hourMs, at(62)).kind).toBe(
+      'in grace',
+    );
+  });
+
+  it('is not due before grace has passed since somebody else took the rotation to its end, which no date notes', () => {
+    const stuck = { ...facts, lastRotatedAt: at(-200), lastChangedAt: at(600) };
+    expect(verdictOf(asked, stuck, hourMs, at(630)).kind).toBe('in grace');
+    expect(verdictOf(asked, stuck, hourMs, at(661)).kind).toBe('due');
+  });
+
   it.each([
     ['the current version', { supersededVersionId: 'now', currentVersionId: 'old' }],
     ['the version itself', { supersededVersionId: 'old', currentVersionId: 'old' }],
