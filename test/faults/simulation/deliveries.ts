@@ -1,0 +1,70 @@
+import type { Surroundings } from './invocation.ts';
+import type { Random } from './random.ts';
+
+/** Who is told of an event, and how AWS goes on where that fails. */
+export interface Subscriber {
+  readonly name: string;
+  /** `lambda`: an asynchronous invocation, tried three times. `queue`: SQS, received up to twenty times. */
+  readonly by: 'lambda' | 'queue';
+  readonly handle: (event: unknown) => Promise<void>;
+}
+
+interface Letter {
+  readonly to: Subscriber;
+  readonly event: unknown;
+  readonly random: Random;
+}
+
+const retries = {
+  lambda: { attempts: 3, delayMs: (attempt: number) => attempt * 60_000 },
+  queue: { attempts: 20, delayMs: () => 180_000 },
+} as const;
+
+/** EventBridge, asynchronous invocations, SNS and SQS, as far as an event can tell: at least once, and in any order. */
+export class Deliveries {
+  /** What was given up, and what got lost on the way; a person or the reconciler can deliver it again. */
+  readonly dead: Letter[] = [];
+  readonly #world: Surroundings;
+  #sent = 0;
+
+  constructor(world: Surroundings) {
+    this.#world = world;
+  }
+
+  send(to: Subscriber, event: unknown, random: Random): void {
+    const { time, faults } = this.#world;
+    this.#sent += 1;
+    const source = `${to.name}/${time.now()}`;
+    const letter = { to, event, random };
+    const copies = 1 + Number(faults.strikes('duplicated', 0.03, random, source));
+    const dropped = faults.strikes('dropped', 0.01, random, source);
+    const late = faults.strikes('late', 0.004, random, source);
+    const lateness = random.between(600_000, 6_000_000);
+    if (dropped) {
+      this.dead.push(letter);
+      return;
+    }
+    for (let copy = 0; copy < copies; copy += 1) {
+      const delayMs = random.between(20, 1_500) + (late && copy === 0 ? lateness : 0);
+      time.after(delayMs, () => this.#attempt(letter, 1));
+    }
+  }
+
+  /** Delivers again what was given up or lost. */
+  redrive(subscriber: Subscriber): void {
+    const letters = this.dead.splice(0);
+    for (const letter of letters) {
+      if (letter.to === subscriber) this.send(letter.to, letter.event, letter.random);
+      else this.dead.push(letter);
+    }
+  }
+
+  #attempt(letter: Letter, attempt: number): void {
+    const { to, event } = letter;
+    const { attempts, delayMs } = retries[to.by];
+    to.handle(event).catch(() => {
+      if (attempt >= attempts) this.dead.push(letter);
+      else this.#world.time.after(delayMs(attempt), () => this.#attempt(letter, attempt + 1));
+    });
+  }
+}

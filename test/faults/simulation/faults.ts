@@ -1,0 +1,66 @@
+import type { Random } from './random.ts';
+
+/** What may go wrong with one outside call, or one delivery. */
+export const faultKinds = [
+  /** The function dies before the call is sent. */
+  'killed before',
+  /** The function dies after the call took effect. */
+  'killed after',
+  /** Throttled, 5xx, refused: no effect. */
+  'refused',
+  /** The call took effect, and its answer got lost; an SDK may send it again. */
+  'reply lost',
+  /** A read that sees the state of up to 5 s ago. */
+  'stale read',
+  'slow',
+  'duplicated',
+  'dropped',
+  'late',
+  'kms denied',
+  'target down',
+  'target hanging',
+  'vault sealed',
+  /** The clock of a function is up to 5 minutes off. */
+  'clock off',
+  /** Somebody takes AWSPENDING off a rotation that is stuck, and begins another. */
+  'abandoned',
+  /** The same step is run by two functions at once. */
+  'concurrent',
+] as const;
+export type FaultKind = (typeof faultKinds)[number];
+
+export interface Fault {
+  readonly id: string;
+  readonly kind: FaultKind;
+}
+
+/** Decides whether a fault strikes. Each one has a name of its own by which a shrunk run leaves it out. */
+export class Faults {
+  readonly struck: Fault[] = [];
+  readonly #kinds: ReadonlySet<FaultKind>;
+  readonly #without: ReadonlySet<string>;
+  #on = true;
+
+  constructor({ kinds, without }: { kinds: readonly FaultKind[]; without: readonly string[] }) {
+    this.#kinds = new Set(kinds);
+    this.#without = new Set(without);
+  }
+
+  /** From here on nothing goes wrong any more. */
+  end(): void {
+    this.#on = false;
+  }
+
+  get on(): boolean {
+    return this.#on;
+  }
+
+  strikes(kind: FaultKind, probability: number, random: Random, source: string): boolean {
+    // The number is drawn whether or not it counts, so that leaving a fault out leaves the others where they were.
+    if (!random.chance(probability) || !this.#on || !this.#kinds.has(kind)) return false;
+    const id = `${source}:${kind}`;
+    if (this.#without.has(id)) return false;
+    this.struck.push({ id, kind });
+    return true;
+  }
+}

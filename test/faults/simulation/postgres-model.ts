@@ -1,0 +1,307 @@
+import { SecretValue } from '../../../shared/credential/secret-value.ts';
+import { scramVerifier } from '../../../shared/rotators/postgres/scram.ts';
+
+/** A role as PostgreSQL keeps it, as far as Keyturn's statements reach. */
+export interface ModelRole {
+  readonly login: boolean;
+  readonly verifier: string | undefined;
+  readonly inherit: boolean;
+  /** `ALTER ROLE ... SET role`. */
+  readonly setRole: string | undefined;
+  readonly comment: string | undefined;
+  readonly memberOf: ReadonlyMap<string, { readonly inherit: boolean; readonly set: boolean }>;
+}
+
+export const newRole: ModelRole = {
+  login: false,
+  verifier: undefined,
+  inherit: true,
+  setRole: undefined,
+  comment: undefined,
+  memberOf: new Map(),
+};
+
+/** What PostgreSQL answers a statement with that it refuses. */
+export class ModelSqlError extends Error {
+  override readonly name = 'ModelSqlError';
+  readonly code: string;
+  constructor(code: string) {
+    super(`the model refuses: ${code}`);
+    this.code = code;
+  }
+}
+
+/** The code under test sent what the model doesn't know: teach the model, and the conformance test. */
+export class UnknownStatementError extends Error {
+  override readonly name = 'UnknownStatementError';
+}
+
+type Row = Readonly<Record<string, unknown>>;
+type Changes = Map<string, ModelRole | undefined>;
+
+/** One session. A statement that must wait for a lock answers with a promise. */
+export interface ModelSession {
+  readonly user: string;
+  query(sql: string, values: readonly unknown[]): readonly Row[] | Promise<readonly Row[]>;
+  readonly inTransaction: () => boolean;
+  /** Rolls back, lets go of its locks. */
+  end(): void;
+  readonly isOpen: () => boolean;
+}
+
+/**
+ * PostgreSQL's roles in memory: logins, passwords as SCRAM verifiers, memberships, comments, transactions, advisory locks and
+ * sessions. It knows the statements that Keyturn sends and no others. A suite runs the same statements on a real server.
+ */
+export class PostgresModel {
+  readonly roles = new Map<string, ModelRole>();
+  /** Told of each role that a committed statement changed. */
+  onChange: (role: string) => void = () => undefined;
+  /** A statement that the model doesn't know. */
+  unknown: string | undefined;
+  readonly #sessions = new Set<{ user: string; end: () => void }>();
+  readonly #locks = new Map<string, { holder: object; waiting: (() => boolean)[] }>();
+
+  get sessions(): number {
+    return this.#sessions.size;
+  }
+
+  create(name: string, role: Partial<ModelRole>): void {
+    this.roles.set(name, { ...newRole, ...role });
+  }
+
+  /** Whether the server takes the login, as libpq's SCRAM exchange would find out. */
+  accepts(user: string, password: string): boolean {
+    const role = this.roles.get(user);
+    return role?.login === true && role.verifier !== undefined && fits(password, role.verifier);
+  }
+
+  /** Whether the login works as an agent's: in its group's role, or as the group itself. */
+  worksAs(user: string, password: string, group: string): boolean {
+    if (!this.accepts(user, password)) return false;
+    if (user === group) return true;
+    const role = this.roles.get(user);
+    const membership = role?.memberOf.get(group);
+    return role?.setRole === group && membership?.inherit === true && membership.set;
+  }
+
+  /** @throws ModelSqlError as the server does. */
+  logIn(user: string, password: string): ModelSession {
+    const role = this.roles.get(user);
+    // The server tells a login that is locked only to whoever knows its password; without a password nobody does.
+    if (!role || role.verifier === undefined || !fits(password, role.verifier))
+      throw new ModelSqlError('28P01');
+    if (!role.login) throw new ModelSqlError('28000');
+    return this.#open(user, role.setRole);
+  }
+
+  #open(user: string, setRole: string | undefined): ModelSession {
+    let open = true;
+    let changes: Changes | undefined;
+    let failed = false;
+    let currentRole = setRole ?? user;
+    const held = new Set<string>();
+    const letGo = () => {
+      for (const key of held) this.#release(key);
+      held.clear();
+    };
+    const end = () => {
+      open = false;
+      changes = undefined;
+      letGo();
+      this.#sessions.delete(entry);
+    };
+    const entry = { user, end };
+    this.#sessions.add(entry);
+    const role = (name: string) => (changes?.has(name) ? changes.get(name) : this.roles.get(name));
+    const put = (name: string, next: ModelRole) => {
+      if (changes) changes.set(name, next);
+      else this.#set(name, next);
+    };
+    const known = (name: string): ModelRole => {
+      const found = role(name);
+      if (!found) throw new ModelSqlError('42704');
+      return found;
+    };
+    const control = (sql: string): readonly Row[] | undefined => {
+      if (sql === 'BEGIN') {
+        changes ??= new Map();
+        failed = false;
+      } else if (sql === 'COMMIT') {
+        // A transaction that failed commits nothing.
+        if (changes && !failed) {
+          for (const [name, next] of changes) {
+            this.#set(name, next);
+          }
+        }
+        changes = undefined;
+        letGo();
+      } else if (sql === 'ROLLBACK') {
+        changes = undefined;
+        letGo();
+      } else return undefined;
+      return [];
+    };
+    /** What changes a role, by the statement. */
+    const changesOf: readonly [RegExp, (name: string, argument: string) => void][] = [
+      [
+        /^CREATE ROLE ("[^"]+") LOGIN INHERIT PASSWORD '([^']+)'$/,
+        (name, verifier) => {
+          if (role(name)) throw new ModelSqlError('42710');
+          put(name, { ...newRole, login: true, verifier });
+        },
+      ],
+      [
+        /^ALTER ROLE ("[^"]+") LOGIN INHERIT PASSWORD '([^']+)'$/,
+        (name, verifier) => put(name, { ...known(name), login: true, inherit: true, verifier }),
+      ],
+      [
+        /^ALTER ROLE ("[^"]+") PASSWORD '([^']+)'$/,
+        (name, verifier) => put(name, { ...known(name), verifier }),
+      ],
+      [
+        /^ALTER ROLE ("[^"]+") NOLOGIN PASSWORD NULL$/,
+        (name) => put(name, { ...known(name), login: false, verifier: undefined }),
+      ],
+      [
+        /^ALTER ROLE ("[^"]+") SET role = '([^']+)'$/,
+        (name, setRole) => put(name, { ...known(name), setRole }),
+      ],
+      [
+        /^GRANT ("[^"]+") TO ("[^"]+") WITH INHERIT TRUE, SET TRUE$/,
+        (group, quoted) => {
+          const name = unquoted(quoted);
+          known(group);
+          const member = known(name);
+          const memberOf = new Map(member.memberOf).set(group, { inherit: true, set: true });
+          put(name, { ...member, memberOf });
+        },
+      ],
+      [/^COMMENT ON ROLE ("[^"]+") IS '([^']+)'$/, (name, comment) => put(name, { ...known(name), comment })],
+    ];
+    const statement = (sql: string, values: readonly unknown[]): readonly Row[] | Promise<readonly Row[]> => {
+      const text = (index: number) => String(values[index]);
+      if (sql === 'SELECT 1') return [{ '?column?': 1 }];
+      if (sql.includes('session_user::text AS login')) return [{ role: currentRole, login: user }];
+      if (sql.startsWith('SELECT pg_has_role(session_user')) {
+        const group = unquoted(text(0));
+        return [{ inherits: role(group) ? inherits(role(user), group) : null }];
+      }
+      if (sql.startsWith('SELECT rolcanlogin')) {
+        const one = role(text(0));
+        return one ? [{ rolcanlogin: one.login, comment: one.comment ?? null }] : [];
+      }
+      if (sql.startsWith('SELECT rolname::text AS name')) {
+        return [...this.roles].flatMap(([name, one]) =>
+          one.login ? { name, comment: one.comment ?? null } : [],
+        );
+      }
+      if (sql.startsWith('SELECT EXISTS (SELECT FROM pg_auth_members')) {
+        return [{ is_member: role(unquoted(text(0)))?.memberOf.has(unquoted(text(1))) ?? false }];
+      }
+      if (sql.startsWith('SELECT pg_advisory_xact_lock')) {
+        const row = [{ pg_advisory_xact_lock: '' }];
+        const taken = this.#lock(text(0), entry, held, () => open);
+        return taken ? taken.then(() => row) : row;
+      }
+      if (sql.includes('FROM pg_control_system()'))
+        return [{ replica: false, system: '7000000000000000001' }];
+      if (sql.startsWith('SELECT has_database_privilege')) return [{ lost: false }];
+      if (sql.startsWith('SELECT pg_terminate_backend')) {
+        const theirs = [...this.#sessions].filter((one) => one.user === text(0));
+        for (const one of theirs) one.end();
+        return theirs.map(() => ({ pg_terminate_backend: true }));
+      }
+      if (sql === 'SET ROLE NONE') {
+        currentRole = user;
+        return [];
+      }
+      for (const [pattern, change] of changesOf) {
+        const [, first, second] = pattern.exec(sql) ?? [];
+        if (first === undefined) continue;
+        change(unquoted(first), second ?? '');
+        return [];
+      }
+      this.unknown = sql.slice(0, 80);
+      throw new UnknownStatementError(`The model of PostgreSQL doesn't know: ${this.unknown}`);
+    };
+    return {
+      user,
+      isOpen: () => open,
+      inTransaction: () => changes !== undefined,
+      end,
+      query(sql, values) {
+        if (!open) throw new ModelSqlError('57P01');
+        const done = control(sql);
+        if (done) return done;
+        if (failed && changes) throw new ModelSqlError('25P02');
+        try {
+          return statement(sql, values);
+        } catch (error) {
+          failed = changes !== undefined;
+          throw error;
+        }
+      },
+    };
+  }
+
+  #set(name: string, role: ModelRole | undefined): void {
+    if (role) this.roles.set(name, role);
+    else this.roles.delete(name);
+    this.onChange(name);
+  }
+
+  #lock(key: string, holder: object, held: Set<string>, isOpen: () => boolean): Promise<void> | undefined {
+    const lock = this.#locks.get(key);
+    if (!lock) {
+      this.#locks.set(key, { holder, waiting: [] });
+      held.add(key);
+      return undefined;
+    }
+    if (lock.holder === holder) return undefined;
+    return new Promise((resolve) => {
+      lock.waiting.push(() => {
+        if (!isOpen()) return false;
+        lock.holder = holder;
+        held.add(key);
+        resolve();
+        return true;
+      });
+    });
+  }
+
+  /** Whoever waited longest, and still waits, has it next. */
+  #release(key: string): void {
+    const lock = this.#locks.get(key);
+    for (let next = lock?.waiting.shift(); next; next = lock?.waiting.shift()) if (next()) return;
+    this.#locks.delete(key);
+  }
+}
+
+function inherits(role: ModelRole | undefined, group: string): boolean {
+  return role?.memberOf.get(group)?.inherit === true;
+}
+
+function unquoted(name: string | undefined): string {
+  return (name ?? '').replace(/^"|"$/g, '').replaceAll('""', '"');
+}
+
+/** What was found out of a password and a verifier. An oracle asks the same again and again. */
+const known = new Map<string, boolean>();
+
+function fits(password: string, verifier: string): boolean {
+  const key = `${verifier} ${password}`;
+  const before = known.get(key);
+  if (before !== undefined) return before;
+  const found = verifies(password, verifier);
+  if (known.size > 20_000) known.clear();
+  known.set(key, found);
+  return found;
+}
+
+function verifies(password: string, verifier: string): boolean {
+  const salt = /^SCRAM-SHA-256\$\d+:([^$]+)\$/.exec(verifier)?.[1];
+  return (
+    salt !== undefined && scramVerifier(SecretValue.of(password), Buffer.from(salt, 'base64')) === verifier
+  );
+}
