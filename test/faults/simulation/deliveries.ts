@@ -22,7 +22,7 @@ const retries = {
 
 /** EventBridge, asynchronous invocations, SNS and SQS, as far as an event can tell: at least once, and in any order. */
 export class Deliveries {
-  /** What was given up, and what got lost on the way; a person or the reconciler can deliver it again. */
+  /** What was given up, and what got lost on the way. Nobody delivers it again: reconciliation has to do without. */
   readonly dead: Letter[] = [];
   readonly #world: Surroundings;
   #sent = 0;
@@ -47,15 +47,6 @@ export class Deliveries {
     for (let copy = 0; copy < copies; copy += 1) {
       const delayMs = random.between(20, 1_500) + (late && copy === 0 ? lateness : 0);
       time.after(delayMs, () => this.#attempt(letter, 1));
-    }
-  }
-
-  /** Delivers again what was given up or lost. */
-  redrive(subscriber: Subscriber): void {
-    const letters = this.dead.splice(0);
-    for (const letter of letters) {
-      if (letter.to === subscriber) this.send(letter.to, letter.event, letter.random);
-      else this.dead.push(letter);
     }
   }
 

@@ -1,4 +1,4 @@
-import type { KeyMetadata, Vault } from '../../../shared/vault/client.ts';
+import type { KeyMetadata, Vault, Key as VaultKey } from '../../../shared/vault/client.ts';
 import { CasMismatchError, VaultSealedError, VaultUnreachableError } from '../../../shared/vault/errors.ts';
 import { outside, type Surroundings } from './invocation.ts';
 
@@ -37,6 +37,21 @@ export class VaultModel implements Vault {
     this.keys.set(path, { ...key, custom: { ...custom } });
   }
 
+  async readKey(path: string): Promise<VaultKey | undefined> {
+    const key = this.keys.get(path);
+    return key && { currentVersion: key.version, custom: key.custom, ...(key.data && { data: key.data }) };
+  }
+
+  async list(folder: string): Promise<readonly string[]> {
+    const prefix = folder === '' || folder.endsWith('/') ? folder : `${folder}/`;
+    const below = [...this.keys.keys()].filter((path) => path.startsWith(prefix));
+    return [...new Set(below.map((path) => path.slice(prefix.length).replace(/\/.*$/, '/')))];
+  }
+
+  async remove(path: string): Promise<void> {
+    this.keys.delete(path);
+  }
+
   async lookupToken(): Promise<{ renewable: boolean; ttlSeconds: number }> {
     return { renewable: true, ttlSeconds: 3_600 };
   }
@@ -60,6 +75,9 @@ export function distantVault(world: Surroundings, vault: Vault, isSealed: () => 
     readMetadata: (path) => call('readMetadata', () => vault.readMetadata(path)),
     writeCustomMetadata: (path, custom) =>
       call('writeCustomMetadata', () => vault.writeCustomMetadata(path, custom)),
+    readKey: (path) => call('readKey', () => vault.readKey(path)),
+    list: (folder) => call('list', () => vault.list(folder)),
+    remove: (path) => call('remove', () => vault.remove(path)),
     lookupToken: () => call('lookupToken', () => vault.lookupToken()),
   };
 }

@@ -21,6 +21,7 @@ import { probeVault } from '../../../functions/check-backend-health/probe-vault.
 import { invalidateCaches } from '../../../functions/invalidate-caches/invalidate-caches.ts';
 import { findingEvent } from '../../../functions/reconcile-fleet/finding-event.ts';
 import { reconcileFleet } from '../../../functions/reconcile-fleet/reconcile-fleet.ts';
+import { answerMirrors } from '../../../functions/reconcile-mirrors/reconcile-mirrors.ts';
 import { revokeSuperseded } from '../../../functions/revoke-superseded/revoke-superseded.ts';
 import { rotateSecret } from '../../../functions/rotate-secret/rotate-secret.ts';
 import { syncRecord } from '../../../functions/sync-vault-mirror/sync-record.ts';
@@ -36,6 +37,7 @@ import { scramVerifier } from '../../../shared/rotators/postgres/scram.ts';
 import { paced } from '../../../shared/secrets-manager/pace.ts';
 import type { ProbedHealth } from '../../../shared/state/health-state.ts';
 import type { Records } from '../../../shared/state/records.ts';
+import { mirrorDigest } from '../../../shared/vault/digest.ts';
 import { recordsInMemory } from '../../unit/state/in-memory.ts';
 import { Deliveries, type Subscriber } from './deliveries.ts';
 import { type FaultKind, Faults } from './faults.ts';
@@ -339,10 +341,11 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
     invalidateCaches(event, { secretsManager, sns, topicArn, count: () => undefined, log: logOf(line) }),
   );
   const nearVault = distantVault(surroundings, vault, isSealed);
+  const digest = async () => mirrorDigest(Buffer.alloc(32, 7));
   const mirror = subscriber('sync-vault-mirror', 'queue', (event, line) =>
     syncRecord(
       { body: JSON.stringify(event) },
-      { secretsManager, vault: nearVault, log: logOf(line), count: () => undefined },
+      { secretsManager, vault: nearVault, digest, log: logOf(line), count: () => undefined },
     ),
   );
   const revoke = subscriber('revoke-superseded', 'lambda', (event, line) =>
@@ -359,6 +362,7 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
   const rotationRecords = recordsOf<Rotations, PendingAlert>();
   const alertFailure = subscriber('alert-rotation-failure', 'lambda', (event, line) =>
     alertRotationFailure(event, {
+      secretsManager,
       records: rotationRecords,
       send: (message: AlertMessage) =>
         asked('sns:Publish', () => oracle.alerted(line, message.state, JSON.stringify(message))),
@@ -423,12 +427,13 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
     const endsAt = time.now() + 900_000;
     return invoke(surroundings, { name, random: reconcileRandom.fork(name), timeoutMs: 900_000 }, () =>
       reconcileFleet(
-        { action: 'reconcile', dryRun: false, round: 1 },
+        { action: 'reconcile', dryRun: false, isScheduled: true, round: 1 },
         {
           secretsManager,
           scheduler,
           schedule: graceSchedule,
           adminSecretsPrefix: 'keyturn/admin/',
+          rotateFunctionArn: functionArn,
           takeStep: (Step, SecretId, ClientRequestToken) =>
             asked('lambda:Invoke', () =>
               rotation({ Step, SecretId, ClientRequestToken }, lineOf(SecretId)).then(
@@ -441,6 +446,7 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
               const line = lineOf(ended.secretArn);
               return runOf('revoke-superseded', line, 30_000, () => revocation(ended, line));
             }),
+          declarations: { list: async () => ({ known: [], unreadable: [] }), read: async () => undefined },
           turn: paced(10, { now: time.now, pause: time.sleep }),
           now: theirTime,
           report: {
@@ -453,6 +459,30 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
           },
           remainingMs: () => endsAt - time.now(),
           log: { warn: (_, fields) => stamped(`reconcile/ not examined: ${JSON.stringify(fields)}`) },
+        },
+      ),
+    );
+  };
+
+  const reconcileMirrors = (run: number) => {
+    const name = `reconcile-mirrors/${run}`;
+    return invoke(surroundings, { name, random: reconcileRandom.fork(name), timeoutMs: 900_000 }, () =>
+      answerMirrors(
+        { action: 'reconcile', dryRun: false },
+        {
+          secretsManager,
+          vault: nearVault,
+          digest,
+          ownArns: 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:agents/',
+          report: {
+            records: findings,
+            bus,
+            send: () => asked('sns:Publish', () => undefined),
+            runbookUrl: 'runbook',
+            now,
+          },
+          isLate: () => false,
+          log: { info: () => undefined, warn: () => undefined },
         },
       ),
     );
@@ -637,7 +667,7 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
     const next = () => {
       if (!active) return;
       asAgent(agent.name, agent.random, () => void use(line, agent));
-      time.after(agent.random.between(1 * minute, 9 * minute), next);
+      time.after(agent.random.between(2 * minute, 14 * minute), next);
     };
     time.after(agent.random.between(0, 5 * minute), next);
   };
@@ -715,6 +745,7 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
     if (!active || !faults.on) return;
     reconciliations += 1;
     reconcile(reconciliations).catch(() => undefined);
+    reconcileMirrors(reconciliations).catch(() => undefined);
     time.after(15 * minute, reconcileLife);
   };
   time.after(7 * minute, reconcileLife);
@@ -733,9 +764,7 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
 
   /** Faults are over: what was lost is delivered again, one more rotation is asked for, and then everything must be well. */
   async function converge(): Promise<void> {
-    // Mirrors wait for their queue's dead letters; all else is the reconciler's business.
-    deliveries.redrive(mirror);
-    const mended = reconcile(0);
+    const mended = Promise.all([reconcile(0), reconcileMirrors(0)]);
     await run(30 * minute);
     await mended;
     if (ended()) return;

@@ -1,0 +1,189 @@
+import type { SourceChange } from '../bundle.ts';
+
+/** A defect that somebody could write, or has written elsewhere. The proof must see each. */
+export interface Defect {
+  readonly name: string;
+  readonly change: SourceChange;
+}
+
+const defect = (name: string, file: string, find: string, replace: string): Defect => ({
+  name,
+  change: { file, find, replace },
+});
+
+export const defects: readonly Defect[] = [
+  defect(
+    'the user is created in one transaction, and granted in the next',
+    'shared/rotators/postgres/apply-dual-user.ts',
+    'await connection.query(`GRANT ${identifier(group)} TO',
+    "await connection.query('COMMIT'); await connection.query('BEGIN'); await connection.query(`GRANT ${identifier(group)} TO",
+  ),
+  defect(
+    'the twin works in its own role instead of the group',
+    'shared/rotators/postgres/apply-dual-user.ts',
+    'await connection.query(`ALTER ROLE ${name} SET role = ${literal(group)}`);',
+    '',
+  ),
+  defect(
+    'the current login gets the new password',
+    'shared/rotators/postgres/apply-dual-user.ts',
+    'await setTwin(connection, pending, group);',
+    'await setTwin(connection, { ...pending, username: current.username }, group);',
+  ),
+  defect(
+    'the new password reaches Secrets Manager and not the target',
+    'shared/rotation/set-secret.ts',
+    'await rotatorOf(entry.engine).apply({',
+    'if (entry) continue;\n    await rotatorOf(entry.engine).apply({',
+  ),
+  defect(
+    'no fallback to earlier passwords',
+    'shared/rotators/postgres/apply-single-user.ts',
+    'for (const login of await earlier()) {',
+    'for (const login of (await earlier()).slice(0, 0)) {',
+  ),
+  defect(
+    'the fallback knows AWSPREVIOUS only, not what abandoned rotations left',
+    'shared/rotation/set-secret.ts',
+    'await newestVersionIds(secretsManager, secretArn, earlierVersions)',
+    'await newestVersionIds(secretsManager, secretArn, 0)',
+  ),
+  defect(
+    'PutSecretValue without stages',
+    'shared/secrets-manager/versions.ts',
+    "          VersionStages: ['AWSPENDING'],\n",
+    '',
+  ),
+  defect(
+    'a value that was put already is not looked for, and a conflict fails',
+    'shared/secrets-manager/versions.ts',
+    "if (error instanceof ResourceExistsException) return 'exists';",
+    '',
+  ),
+  defect(
+    'AWSCURRENT is moved without naming the version that it leaves',
+    'shared/secrets-manager/versions.ts',
+    '        RemoveFromVersionId: from,\n',
+    '',
+  ),
+  defect(
+    'AWSCURRENT moves before the target knows the password',
+    'shared/rotation/create-secret.ts',
+    "return { secret, created: outcome === 'put' };",
+    "await (await import('./finish-secret.ts')).finishSecret(rotation, { secretsManager, pause: async () => undefined });\n  return { secret, created: outcome === 'put' };",
+  ),
+  defect(
+    'revoked as soon as it is superseded',
+    'functions/revoke-superseded/superseded.ts',
+    "if (now.getTime() + clockToleranceMs < graceBegan + graceMs) return { kind: 'in grace' };",
+    '',
+  ),
+  defect(
+    'the grace period is scheduled to end at once, and nobody checks',
+    'shared/labels/tags.ts',
+    "const text = tags['keyturn:grace'];",
+    "const text: string | undefined = tags['keyturn:grace'] && '0s';",
+  ),
+  defect(
+    'grace is counted from when the version was made',
+    'shared/labels/change.ts',
+    'const since = noted ? lastRotatedAt : (lastChangedAt ?? createdAt);',
+    'const since = noted ? lastRotatedAt : createdAt;',
+  ),
+  defect(
+    'nothing is ever revoked',
+    'functions/revoke-superseded/revoke-superseded.ts',
+    "if (!isManaged(tags)) return ignored('not managed');",
+    "if (tags) return ignored('not managed');",
+  ),
+  defect(
+    'revocation leaves the login able to log in',
+    'shared/rotators/postgres/revoke.ts',
+    'await connection.query(`ALTER ROLE ${identifier(username)} NOLOGIN PASSWORD NULL`);',
+    '',
+  ),
+  defect(
+    'the target is not asked whose version a login holds, nor the labels what is kept',
+    'shared/rotators/postgres/revoke.ts',
+    'const role = await roleOf(connection, username);\n      if (!role)',
+    'const found = await roleOf(connection, username);\n      const role = found && { ...found, versionId: undefined };\n      await connection.query(`ALTER ROLE ${identifier(kept[0]?.username ?? username)} NOLOGIN PASSWORD NULL`);\n      if (!role)',
+  ),
+  defect(
+    'a cache without the version floor',
+    'agent/version-floor.ts',
+    '  return !top || version.versionId === top.versionId',
+    '  return version.createdAt > 0 || !top || version.versionId === top.versionId',
+  ),
+  defect(
+    'a cache that never expires',
+    'agent/secret-cache.ts',
+    'if (ageMs < entry.ttlMs && reaches(entry.version, entry.track.floors)) {',
+    'if (ageMs >= 0) {',
+  ),
+  defect(
+    'last known good without a hard bound',
+    'agent/secret-cache.ts',
+    'if (entry && this.#now() - entry.readAt > this.#staleMs) this.#entries.delete(secretId);\n    else if',
+    'if',
+  ),
+  defect(
+    'what is not known to be newer is served after a failure',
+    'agent/secret-cache.ts',
+    'if (reaches(current, track.floors)) return this.#keep(secretId, current, readAt);',
+    'if (current) return this.#keep(secretId, current, readAt);',
+  ),
+  defect(
+    'a mirror that takes an older read for newer, without check-and-set',
+    'shared/vault/mirror.ts',
+    "if (mirror.unknownSince) throw new StaleReadError('What was read is older than what was mirrored');",
+    '',
+  ),
+  defect(
+    'a mirror that is written once',
+    'functions/sync-vault-mirror/sync-record.ts',
+    "if (event.detail.labelUpdated !== 'AWSCURRENT') return;",
+    "if (event.detail.labelUpdated === 'AWSCURRENT') return;",
+  ),
+  defect(
+    'an alert for each failure',
+    'functions/alert-rotation-failure/episode.ts',
+    '  if (!failure) {\n',
+    '  if (!failure || failure.failedAt < failedAt) {\n',
+  ),
+  defect(
+    'an episode that never ends',
+    'functions/alert-rotation-failure/episode.ts',
+    'return success.rotationId === failure.rotationId || second(success.rotatedAt) >= second(failure.failedAt);',
+    'return success.rotationId === failure.failedAt;',
+  ),
+  defect(
+    'an alert that is taken out before it is sent',
+    'shared/state/outbox.ts',
+    'for (const alert of alerts) await send(alert);',
+    'for (const alert of alerts) await send(alert).catch(() => undefined);',
+  ),
+  defect(
+    'an event whose version is not seen yet is dropped',
+    'shared/labels/moved.ts',
+    "if (change.kind === 'unseen') throw new LabelNotSeenError();",
+    "if (change.kind === 'unseen') return { outcome: 'ignored', reason: 'stale' };",
+  ),
+  defect(
+    'a function that died keeps its locks for hours',
+    'shared/rotators/postgres/connection.ts',
+    '    idle_in_transaction_session_timeout: idleTransactionMs,\n',
+    '',
+  ),
+  defect(
+    'connections stay open',
+    'shared/rotators/postgres/connection.ts',
+    'await client.end().catch(() => undefined);',
+    '',
+  ),
+  defect(
+    'the secret is logged',
+    'functions/rotate-secret/rotate-secret.ts',
+    "log.info('Step done', { step, secretArn, rotationId: token });",
+    "log.info('Step done', { step, secretArn, rotationId: token, seen: (await dependencies.secretsManager.send(new (await import('@aws-sdk/client-secrets-manager')).GetSecretValueCommand({ SecretId: secretArn }))).SecretString ?? '' });",
+  ),
+];

@@ -1,0 +1,13 @@
+// A thread that runs one plan after another. Its machine's randomness and clock are replaced, so nothing else runs here.
+import { parentPort } from 'node:worker_threads';
+import { type Plan, simulate } from './world.ts';
+
+parentPort?.on('message', (plan: Plan) => {
+  simulate(plan).then(
+    (outcome) => parentPort?.postMessage({ outcome }),
+    (error: unknown) =>
+      parentPort?.postMessage({
+        failure: error instanceof Error ? (error.stack ?? error.message) : 'unknown',
+      }),
+  );
+});
