@@ -447,7 +447,10 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
               return runOf('revoke-superseded', line, 30_000, () => revocation(ended, line));
             }),
           declarations: { list: async () => ({ known: [], unreadable: [] }), read: async () => undefined },
-          turn: paced(10, { now: time.now, pause: time.sleep }),
+          turns: {
+            write: paced(10, { now: time.now, pause: time.sleep }),
+            list: paced(10, { now: time.now, pause: time.sleep }),
+          },
           now: theirTime,
           report: {
             records: findings,
