@@ -11,6 +11,7 @@ export default defineConfig({
       project('integration', 60_000),
       project('end-to-end', 120_000),
       project('faults', 60_000),
+      project('attacks', 180_000),
     ],
   },
 });

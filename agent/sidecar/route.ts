@@ -32,7 +32,9 @@ const LONGEST_ID = 2_048;
  * routeOf('/secretsmanager/get?secretId=agents/billing-7/credentials&refreshNow=true');
  */
 export function routeOf(url: string): Route {
-  const { pathname, searchParams } = new URL(url, 'http://sidecar');
+  // Joined, not resolved: of `//other/path` the URL parser would take `other` for a host.
+  if (!url.startsWith('/')) throw new RefusedRequestError(404, 'Not found');
+  const { pathname, searchParams } = new URL(`http://sidecar${url}`);
   switch (pathname) {
     case '/ping':
       return { kind: 'ping' };

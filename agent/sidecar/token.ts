@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { SecretValue } from '../../shared/credential/secret-value.ts';
 
 /** Where the AWS Secrets Manager Agent looks for its token, in this order. */
@@ -14,11 +14,21 @@ export class TokenMissingError extends Error {
   override readonly name = 'TokenMissingError';
 }
 
+/** Another user of the machine may know the token, or have chosen it. */
+export class TokenNotPrivateError extends Error {
+  override readonly name = 'TokenNotPrivateError';
+  constructor(file: URL) {
+    super(
+      `The token's file ${file.pathname} is another user's too: chown it to the sidecar's user, chmod it 600 or 640`,
+    );
+  }
+}
+
 /**
  * The token that callers must send: the first of the variables that is set, or what is in the file that it names as
  * `file:///path`.
  *
- * @throws TokenMissingError
+ * @throws TokenMissingError, TokenNotPrivateError
  */
 export function sidecarToken(environment: Readonly<Record<string, string | undefined>>): SecretValue {
   const variable = TOKEN_VARIABLES.find((name) => environment[name]);
@@ -30,12 +40,28 @@ export function sidecarToken(environment: Readonly<Record<string, string | undef
   return SecretValue.of(token);
 }
 
+/** The file that is looked at is the one that is read, even if another takes its name meanwhile. */
 function contentOf(file: URL): string {
+  let descriptor: number | undefined;
   try {
-    return readFileSync(file, 'utf8').trim();
-  } catch {
+    descriptor = openSync(file, 'r');
+    if (!isPrivate(fstatSync(descriptor))) throw new TokenNotPrivateError(file);
+    return readFileSync(descriptor, 'utf8').trim();
+  } catch (error) {
+    if (error instanceof TokenNotPrivateError) throw error;
     throw new TokenMissingError(`The token's file ${file.pathname} can't be read`);
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
   }
+}
+
+/**
+ * The owner's, and at most readable by a group: how AWS's agent is installed. Root may own it, as it does what is mounted into a
+ * container. Windows has no such modes.
+ */
+function isPrivate({ mode, uid }: { mode: number; uid: number }): boolean {
+  const own = process.getuid?.();
+  return own === undefined || ((mode & 0o027) === 0 && (uid === own || uid === 0));
 }
 
 /** Compares what callers send with the token, in a time that doesn't tell where they differ; their lengths it may tell. */

@@ -1,5 +1,10 @@
 import pg from 'pg';
-import { CredentialRefusedError, TargetFailedError, TargetUnreachableError } from '../errors.ts';
+import {
+  ConfusedDeputyError,
+  CredentialRefusedError,
+  TargetFailedError,
+  TargetUnreachableError,
+} from '../errors.ts';
 import type { PostgresLogin } from './credential.ts';
 
 /** AWS's own templates wait as long. */
@@ -21,25 +26,36 @@ export interface Connection {
  * Logs in, does `work` and always closes. pg's errors carry the statement, so none leaves: what leaves has a class, a sentence
  * and an SQLSTATE.
  *
- * @throws TargetUnreachableError, CredentialRefusedError, TargetFailedError, and whatever `work` throws of its own.
+ * A server that wants the password itself, not a proof of it, doesn't get it: whoever may write an agent's secret may name a
+ * server of their own, and an admin secret that RDS manages names none.
+ *
+ * @throws TargetUnreachableError, CredentialRefusedError, TargetFailedError, ConfusedDeputyError, and whatever `work` throws of its own.
  */
 export async function connected<T>(
   login: PostgresLogin,
   work: (connection: Connection) => Promise<T>,
 ): Promise<T> {
   const { host, port, dbname, username, password, tls } = login;
+  let isAskedForItself = false;
   const client = new pg.Client({
     host,
     port,
     database: dbname,
     user: username,
-    password: password.reveal(),
+    password: () => {
+      if (isAskedForItself) throw new PasswordDemandedError();
+      return password.reveal();
+    },
     ssl: tls && { rejectUnauthorized: true },
     connectionTimeoutMillis: connectTimeoutMs,
     statement_timeout: statementTimeoutMs,
     query_timeout: statementTimeoutMs + 1_000,
     idle_in_transaction_session_timeout: idleTransactionMs,
     application_name: 'keyturn',
+  });
+  // Heard before pg's own listener, which it adds when it connects and which asks for the password.
+  client.connection.on('authenticationCleartextPassword', () => {
+    isAskedForItself = true;
   });
   // A connection that breaks later is told of by its queries; unheard, the event would end the process.
   client.on('error', () => undefined);
@@ -55,6 +71,12 @@ export async function connected<T>(
   } finally {
     await client.end().catch(() => undefined);
   }
+}
+
+/** Ends the attempt to connect; what leaves is a ConfusedDeputyError. */
+class PasswordDemandedError extends Error {
+  override readonly name = 'PasswordDemandedError';
+  readonly code = 'PASSWORD_DEMANDED';
 }
 
 /** Does `work` as one transaction: all of it, or nothing. */
@@ -92,6 +114,10 @@ function connecting(code: string): Error {
   if (refusedLogin.has(code)) return new CredentialRefusedError('PostgreSQL refuses the login');
   if (code === '42501')
     return new CredentialRefusedError('PostgreSQL does not let the login into the database');
+  if (code === 'PASSWORD_DEMANDED')
+    return new ConfusedDeputyError(
+      'The server asks for the password in clear text, which PostgreSQL with SCRAM never does',
+    );
   if (code === '3D000') return new TargetFailedError('PostgreSQL has no such database', code);
   return new TargetUnreachableError(
     `PostgreSQL can't be reached, or its certificate isn't trusted (${code})`,

@@ -22,7 +22,8 @@ const longestName = 63;
 const name = z
   .string()
   .min(1)
-  .refine((text) => !text.includes('\0') && Buffer.byteLength(text) <= longestName);
+  // Half of a surrogate pair becomes U+FFFD on the wire: two names would be one role's.
+  .refine((text) => text.isWellFormed() && !text.includes('\0') && Buffer.byteLength(text) <= longestName);
 const flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')]);
 const shape = z.object({
   engine: z.enum(postgresEngines),
