@@ -10,10 +10,12 @@ import { root } from '../local/root.ts';
 import { bundled } from './bundle.ts';
 import { cachedGet } from './cached-get.ts';
 import type { Figure } from './figure.ts';
+import { helpTime } from './help-time.ts';
 import { importTimes } from './import-time.ts';
 import { reconciliation } from './reconcile.ts';
 import { reconcilingMirrors } from './reconcile-mirrors.ts';
 import { sidecarLoad } from './sidecar.ts';
+import { statusOfTenThousand } from './status.ts';
 
 const report = z.object({
   rotations: z.number(),
@@ -30,6 +32,8 @@ const figures = [
   ...(await sidecarLoad()),
   ...(await reconciliation()),
   ...(await reconcilingMirrors()),
+  ...(await statusOfTenThousand()),
+  ...(await helpTime()),
   ...underLoad(),
 ];
 const table = new Table({ head: ['Figure', 'Value', 'Goal', 'Holds'], style: { head: [] } });
