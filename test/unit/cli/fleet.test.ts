@@ -1,0 +1,130 @@
+import picocolors from 'picocolors';
+import { describe, expect, it } from 'vitest';
+import { cellsOf, duration, unknownIn } from '../../../cli/fleet/format.ts';
+import { type FleetFacts, needsAttention, rowsOf } from '../../../cli/fleet/rows.ts';
+import type { FleetSecret } from '../../../cli/fleet/secrets.ts';
+import { staticIn } from '../../../cli/fleet/static-fields.ts';
+import { liveEvent } from '../../../cli/live-events.ts';
+import { dangersOf } from '../../../cli/rotation/dangers.ts';
+import sample from '../../../events/rotation-failed/sample.json' with { type: 'json' };
+import { SecretValue } from '../../../shared/credential/secret-value.ts';
+import { digest } from '../../../shared/reconciliation/open-findings.ts';
+
+const now = new Date('2026-11-24T12:00:00Z');
+const hoursAgo = (hours: number) => new Date(now.getTime() - hours * 3_600_000);
+const versionId = '6f1b8a52-3c7e-4d0a-9a51-2f0c5c1e7b11';
+const secret: FleetSecret = {
+  arn: 'arn:1',
+  name: 'agents/billing-7/credentials',
+  agentId: 'billing-7',
+  tags: { 'keyturn:grace': '2h', 'keyturn:mirror': 'agents/billing-7/credentials' },
+  currentVersionId: versionId,
+  rotationEnabled: true,
+  rotatedAt: hoursAgo(1),
+  nextRotationAt: hoursAgo(-48),
+};
+const facts: FleetFacts = {
+  secrets: [secret],
+  state: { fact: { backends: [], findings: [], failing: [], adoptions: [] } },
+  grace: { fact: (version) => version === versionId },
+  mirrors: { fact: new Map([['arn:1', { state: 'current' }]]) },
+  staticFields: { unknown: 'values were not read: say --fields' },
+};
+const shown = (changed: Partial<FleetFacts>) => {
+  const rows = rowsOf({ ...facts, ...changed }, now);
+  const [row] = rows;
+  if (!row) throw new Error('no row');
+  return {
+    row,
+    cells: cellsOf(row, now, false, picocolors.createColors(false)),
+    unknown: unknownIn(rows, false),
+  };
+};
+
+describe('a row of keyturn status', () => {
+  it('says how a secret that is well stands', () => {
+    const { row, cells, unknown } = shown({});
+    expect(cells).toEqual([
+      'agents/billing-7/credentials',
+      'billing-7',
+      '60m',
+      '60m ago',
+      'in 2d',
+      '6f1b8a52',
+      '-',
+      'current',
+      '60m left',
+      'well',
+    ]);
+    expect(needsAttention(row)).toBe(false);
+    expect(unknown).toEqual([]);
+  });
+
+  it('shows what is open for its secret, and for no other', () => {
+    const since = hoursAgo(2).toISOString();
+    const state = {
+      backends: [],
+      adoptions: [],
+      failing: [{ secretArn: 'arn:2', rotationId: versionId, since, failedAt: since }],
+      findings: [{ kind: 'stuck-rotation', open: [digest('arn:1')], since }],
+    };
+    const { row, cells } = shown({ state: { fact: state } });
+    expect(cells.at(-1)).toBe('stuck-rotation');
+    expect(needsAttention(row)).toBe(true);
+  });
+
+  it('says that a rotation is late, or off, or under way', () => {
+    const cellsFor = (changed: Partial<FleetSecret>) => shown({ secrets: [{ ...secret, ...changed }] }).cells;
+    expect(cellsFor({ nextRotationAt: hoursAgo(5) })[4]).toBe('5h late');
+    expect(cellsFor({ rotationEnabled: false })[4]).toBe('off');
+    expect(cellsFor({ pendingVersionId: 'b' }).at(-1)).toBe('rotating');
+  });
+
+  it('says why something can not be known, once for the whole fleet', () => {
+    const state = { unknown: 'AWS refused dynamodb:Scan: these credentials may not do that' };
+    const { cells, unknown } = shown({ state });
+    expect(cells.slice(6)).toEqual(['?', 'current', '60m left', '?']);
+    expect(unknown).toEqual([`adopted: ${state.unknown}`, `health: ${state.unknown}`]);
+  });
+});
+
+it.each([
+  [59, '59s'],
+  [150, '2m'],
+  [3 * 3_600, '3h'],
+  [-3 * 86_400, '3d'],
+])('%d seconds read as %s', (seconds, text) => {
+  expect(duration(seconds)).toBe(text);
+});
+
+it('finds static fields, and takes no value for a name', () => {
+  const login = { engine: 'postgres', host: 'db', username: 'a', password: 'b' };
+  expect(staticIn(SecretValue.of(JSON.stringify({ ...login, api_key: 'k' })))).toEqual(['api_key']);
+  expect(staticIn(SecretValue.of(JSON.stringify({ orders: login, 'sk-live 1': 'k' })))).toEqual([
+    '(a name that is none)',
+  ]);
+  expect(staticIn(SecretValue.of('canary'))).toBeUndefined();
+});
+
+it('reads an event of ours, and nothing else that somebody put on the bus', () => {
+  const more = { ...sample, detail: { ...sample.detail, password: 'canary' } };
+  expect(liveEvent(JSON.stringify(sample))).toEqual({
+    time: sample.time,
+    type: 'Rotation Failed',
+    detail: sample.detail,
+  });
+  expect(liveEvent(JSON.stringify(more))).toBeUndefined();
+  expect(liveEvent('not JSON')).toBeUndefined();
+});
+
+it('knows when a rotation now would hurt', () => {
+  const stages = { a: ['AWSPREVIOUS'], b: ['AWSCURRENT'] };
+  expect(dangersOf({ tags: {}, stages, lastRotatedAt: hoursAgo(0.5) }, now)).toHaveLength(1);
+  expect(dangersOf({ tags: {}, stages, lastRotatedAt: hoursAgo(2) }, now)).toEqual([]);
+  expect(dangersOf({ tags: {}, stages: { b: ['AWSCURRENT'] }, lastRotatedAt: hoursAgo(0.5) }, now)).toEqual(
+    [],
+  );
+  expect(
+    dangersOf({ tags: { 'keyturn:strategy': 'single-user' }, stages, lastRotatedAt: undefined }, now),
+  ).toHaveLength(1);
+});
