@@ -33,8 +33,10 @@ export interface AgentOutcome {
   readonly failed?: Failed;
 }
 
-/** Agents that are looked at or changed at the same time: one server takes as many connections. */
+/** Agents that are looked at at the same time: one server takes as many connections. */
 const atOnce = 8;
+/** And changed: agents of one database wait for each other, and none for long. */
+const changedAtOnce = 4;
 
 /** Makes a planner of changes only. */
 export const noting =
@@ -95,6 +97,6 @@ export async function applyPlan(
       }
       return { agentId, made };
     },
-    { concurrency: atOnce },
+    { concurrency: changedAtOnce },
   );
 }

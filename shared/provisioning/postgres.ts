@@ -3,7 +3,6 @@ import { NoCurrentVersionError } from '../rotation/errors.ts';
 import { AdminPrivilegeError, TargetFailedError } from '../rotators/errors.ts';
 import { type Connection, connected, inTransaction } from '../rotators/postgres/connection.ts';
 import type { PostgresLogin } from '../rotators/postgres/credential.ts';
-import { lockGroup } from '../rotators/postgres/roles.ts';
 import type { Change } from './change.ts';
 import type { Declaration } from './declaration.ts';
 import { adminOf } from './postgres/admin.ts';
@@ -16,6 +15,7 @@ import {
 } from './postgres/agent-login.ts';
 import { type AgentRoles, agentRoles, roleDifferences } from './postgres/agent-roles.ts';
 import type { Difference } from './postgres/difference.ts';
+import { lockAgent } from './postgres/lock.ts';
 import { privilegeDifferences } from './postgres/privileges.ts';
 import { secretNameOf } from './secret-name.ts';
 
@@ -76,7 +76,7 @@ async function converge(
   }
   await connected(admin, (connection) =>
     inTransaction(connection, async () => {
-      await lockGroup(connection, declaration.agentId);
+      await lockAgent(connection, declaration.agentId);
       for (const { line, statements } of await differencesOn(connection, declaration, declared, parts)) {
         for (const statement of statements) await done(connection, statement, line);
       }

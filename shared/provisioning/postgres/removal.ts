@@ -6,6 +6,7 @@ import { identifier, lockGroup } from '../../rotators/postgres/roles.ts';
 import type { Change } from '../change.ts';
 import type { Declaration } from '../declaration.ts';
 import { adminOf } from './admin.ts';
+import { lockAgent } from './lock.ts';
 
 interface RemovalParts {
   readonly secretsManager: SecretsManagerClient;
@@ -115,7 +116,7 @@ export async function planRolesEnd(
       apply: () =>
         connected(admin, (connection) =>
           inTransaction(connection, async () => {
-            await lockGroup(connection, agentId);
+            await lockAgent(connection, agentId);
             const left = await heldBy(connection, agentId);
             if (left.roles.length === 0) return;
             const names = left.roles.map(identifier).join(', ');

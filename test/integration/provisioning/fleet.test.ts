@@ -237,6 +237,19 @@ describe('apply', () => {
     expect(outcomes).toMatchObject([{ agentId: good.id, made: { length: 4 } }]);
   });
 
+  it('agents of one database are made at the same time, and end at the same time', async () => {
+    const { parts, adminSecretArn, database, id } = await setting();
+    const fleet = Array.from({ length: 16 }, (_, index) =>
+      declare(server, `${id}-${index}`, { adminSecretArn, database, schemas }),
+    );
+    const outcomes = await applyPlan(await planFleet(fleet, plannersOf(parts)), { now });
+    expect(outcomes.filter(({ failed }) => failed)).toEqual([]);
+    const plans = await planFleet(fleet, plannersOf(parts));
+    expect(plans.flatMap(({ changes }) => changes)).toEqual([]);
+    const ended = await Promise.all(fleet.map((each) => endAgent(each, endPlannersOf(parts), { now })));
+    expect(ended.flatMap(({ failed }) => failed)).toEqual([]);
+  });
+
   it('a change that fails is named, and those after it are not begun', async () => {
     const { plan, query, engine, secret } = await setting();
     const plans = await plan();
