@@ -1,5 +1,4 @@
 // Mutation testing of what must not be subtly wrong: npm run mutation -- --mutate 'shared/rotation/*.ts'
-// docs/mutation.md has the scores, and what survives with its reason.
 
 /** @type {import('@stryker-mutator/api/core').PartialStrykerOptions} */
 export default {

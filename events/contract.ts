@@ -69,9 +69,22 @@ export const secretArn = z
     /^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+$/,
     'expected the ARN of a secret',
   );
-export const secretName = z.string().min(1).max(512);
-export const versionId = z.string().min(32).max(64);
-export const agentId = z.string().min(1).max(256);
+/** Secrets Manager's own rule. Names are shown in logs, in alerts and on terminals: none may hold a line end or an escape. */
+export const secretName = z
+  .string()
+  .min(1)
+  .max(512)
+  .regex(/^[\w/+=.@-]+$/, 'expected the name of a secret');
+export const versionId = z
+  .string()
+  .min(32)
+  .max(64)
+  .regex(/^[\x21-\x7e]+$/, 'expected printable characters');
+export const agentId = z
+  .string()
+  .min(1)
+  .max(256)
+  .regex(/^[^\p{C}\p{Zl}\p{Zp}]+$/u, 'expected printable characters');
 export const instant = z.iso.datetime();
 
 /** What each event of ours says about the secret. */

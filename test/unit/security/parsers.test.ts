@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import fc from 'fast-check';
@@ -5,7 +7,9 @@ import { describe, expect, it } from 'vitest';
 import { RefusedRequestError, routeOf } from '../../../agent/sidecar/route.ts';
 import { parsed, UnexpectedShapeError } from '../../../events/contract.ts';
 import { contracts } from '../../../events/contracts.ts';
+import { secretAdopted } from '../../../events/secret-adopted/event.ts';
 import { syncRecord } from '../../../functions/sync-vault-mirror/sync-record.ts';
+import { root } from '../../../local/root.ts';
 import { credentialsIn, withCredentials } from '../../../shared/credential/credentials-in.ts';
 import { InvalidSecretError } from '../../../shared/credential/errors.ts';
 import { SecretJson } from '../../../shared/credential/secret-json.ts';
@@ -196,5 +200,22 @@ describe('a path or a query that is hostile', () => {
         expect(path.split('/')).not.toContain('..');
       }),
     );
+  });
+});
+
+describe('an identifier that would write lines of its own into a log, or colours onto a terminal', () => {
+  const sample = readFileSync(join(root, 'events/secret-adopted/sample.json'), 'utf8');
+  const forgeries = ['\n{"level":"INFO"}', '\r\n', '\u001b[2J', '\u0000', '\u009b31m', '\u202e', '\u2028'];
+  const fields = ['secret', 'secretArn', 'agentId', 'agentInstanceId', 'versionId'];
+
+  it.each(
+    fields.flatMap((field) => forgeries.map((forgery) => ({ field, forgery: JSON.stringify(forgery) }))),
+  )('in the field $field: $forgery is refused, and not repeated', ({ field, forgery }) => {
+    const event = JSON.parse(sample);
+    event.detail[field] = `${event.detail[field]}${JSON.parse(forgery)}`;
+    const error = failureOf(() => parsed('Secret Adopted', secretAdopted.schema, event));
+    expect(error).toBeInstanceOf(UnexpectedShapeError);
+    expect(error instanceof Error && error.message).not.toContain(JSON.parse(forgery));
+    expect(parsed('Secret Adopted', secretAdopted.schema, JSON.parse(sample)).detail.schemaVersion).toBe(1);
   });
 });
