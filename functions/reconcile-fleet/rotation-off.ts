@@ -1,7 +1,6 @@
-import { InvalidRequestException, RotateSecretCommand } from '@aws-sdk/client-secrets-manager';
+import { planRotation } from '../../shared/provisioning/secrets-manager.ts';
 import { describeFleetSecret } from '../../shared/reconciliation/fleet.ts';
 import { incompleteVersion, isRotationOff } from '../../shared/reconciliation/suspicions.ts';
-import { called } from '../../shared/secrets-manager/errors.ts';
 import { finding, type Kind } from './kind.ts';
 import { declarationOf } from './target-drifted.ts';
 
@@ -15,33 +14,22 @@ export const rotationOff: Kind = {
 
   /** To turn rotation on is not to rotate: Secrets Manager tries testSecret alone. Done twice, it is on. */
   async settle({ arn }, how, parts) {
-    const { secretsManager, rotateFunctionArn, turns, now } = parts;
+    const { secretsManager, rotateFunctionArn: rotationFunctionArn, turns, now } = parts;
     const secret = await describeFleetSecret(secretsManager, arn);
     if (!secret || !isRotationOff(secret, now())) return undefined;
     const declaration = await declarationOf(secret, parts);
-    if (!declaration) return finding(this.kind, secret, 'rotation is off', 'needs a person');
-    const { rotationDays } = declaration;
-    const explanation = `rotation is off, and declared to be every ${rotationDays} day(s)`;
-    // RotateSecret is refused until what is pending is let go: rotation-stuck does.
+    const changes = declaration
+      ? await planRotation(declaration, { secretsManager, rotationFunctionArn })
+      : [];
+    if (changes.length === 0) return finding(this.kind, secret, 'rotation is off', 'needs a person');
+    const explanation = 'rotation is off, and declared to be on';
+    // RotateSecret is refused until what is pending is let go: rotation-stuck does, and the next look goes on.
     if (how === 'look' || incompleteVersion(secret) !== undefined)
       return finding(this.kind, secret, explanation, 'waiting');
-    await turns.write();
-    const isOn = await called('RotateSecret', async () => {
-      try {
-        await secretsManager.send(
-          new RotateSecretCommand({
-            SecretId: arn,
-            RotationLambdaARN: rotateFunctionArn,
-            RotationRules: { AutomaticallyAfterDays: rotationDays },
-            RotateImmediately: false,
-          }),
-        );
-        return true;
-      } catch (error) {
-        if (error instanceof InvalidRequestException) return false;
-        throw error;
-      }
-    });
-    return finding(this.kind, secret, explanation, isOn ? 'repaired' : 'waiting');
+    for (const change of changes) {
+      await turns.write();
+      await change.apply();
+    }
+    return finding(this.kind, secret, explanation, 'repaired');
   },
 };

@@ -127,7 +127,7 @@ export async function planSecret(declaration: Declaration, parts: SecretParts): 
  */
 export async function planRotation(
   declaration: Declaration,
-  { secretsManager, rotationFunctionArn }: SecretParts,
+  { secretsManager, rotationFunctionArn }: Omit<SecretParts, 'kmsKeyId'>,
 ): Promise<readonly Change[]> {
   if (!declaration.postgres) return [];
   const name = secretNameOf(declaration);

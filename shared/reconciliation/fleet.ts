@@ -24,6 +24,8 @@ export interface FleetSecret {
   readonly everyDays: number | undefined;
   /** `rate(...)` or `cron(...)`. */
   readonly schedule: string | undefined;
+  /** How long its window is open: `3h`. */
+  readonly duration: string | undefined;
 }
 
 /**
@@ -98,5 +100,6 @@ function fleetSecret(
     nextRotationAt: entry.NextRotationDate,
     everyDays: entry.RotationRules?.AutomaticallyAfterDays,
     schedule: entry.RotationRules?.ScheduleExpression,
+    duration: entry.RotationRules?.Duration,
   };
 }

@@ -24,8 +24,14 @@ export function overdueSince(secret: FleetSecret, now: Date): Date | undefined {
   return due && now.getTime() > due.getTime() + overdueAfterMs ? due : undefined;
 }
 
-/** How long before its end a window may have opened: a day at most, and not before the half of a short interval. */
-export function windowMs({ everyDays, schedule }: Pick<FleetSecret, 'everyDays' | 'schedule'>): number {
+/** How long before its end a window may have opened: as its rule says, else a day at most, and half of a short interval. */
+export function windowMs({
+  everyDays,
+  schedule,
+  duration,
+}: Pick<FleetSecret, 'everyDays' | 'schedule' | 'duration'>): number {
+  const open = /^(\d+)h$/.exec(duration ?? '')?.[1];
+  if (open !== undefined) return Number(open) * hourMs;
   const hours = /^rate\((\d+) hours?\)$/.exec(schedule ?? '')?.[1];
   const intervalMs = hours === undefined ? (everyDays ?? 2) * dayMs : Number(hours) * hourMs;
   return Math.min(dayMs, intervalMs / 2);

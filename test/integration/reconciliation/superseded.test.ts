@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { scheduleOf } from '../../../shared/provisioning/schedule.ts';
 import { asAgent, postgresForTests } from '../rotation/setting.ts';
 import { type Fleet, fleetOn, hourMs } from './fleet.ts';
 
@@ -142,7 +143,7 @@ describe('a secret whose rotation is off', () => {
 
   it('and is declared to be on has it turned on again, without being rotated', async () => {
     const agent = await fleet.addAgent('declared');
-    await fleet.declare(agent, {}, { rotationDays: 7 });
+    const declaration = await fleet.declare(agent, {}, { rotationDays: 7 });
     await fleet.engine.CancelRotateSecret({ SecretId: agent.arn });
     fleet.clock.advance(2 * hourMs);
     const before = await fleet.valueOf(agent);
@@ -151,7 +152,7 @@ describe('a secret whose rotation is off', () => {
     expect(findings.filter(({ kind }) => kind === 'rotation-off')).toMatchObject([{ outcome: 'repaired' }]);
     expect(await fleet.engine.DescribeSecret({ SecretId: agent.arn })).toMatchObject({
       RotationEnabled: true,
-      RotationRules: { AutomaticallyAfterDays: 7 },
+      RotationRules: scheduleOf(agent.name, declaration),
     });
     expect((await fleet.valueOf(agent)).serialize().reveal()).toBe(before.serialize().reveal());
   });

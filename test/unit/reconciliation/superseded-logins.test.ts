@@ -16,6 +16,7 @@ const secretOf = (agentId: string, stages: FleetSecret['stages']): FleetSecret =
   nextRotationAt: undefined,
   everyDays: 30,
   schedule: undefined,
+  duration: undefined,
 });
 const login = (name: string, versionId?: string, server = 'one:5432'): TargetLogin => ({
   server,

@@ -25,6 +25,7 @@ const secret = (facts: Partial<FleetSecret> = {}): FleetSecret => ({
   nextRotationAt: at(20),
   everyDays: 30,
   schedule: undefined,
+  duration: undefined,
   ...facts,
 });
 
@@ -50,10 +51,12 @@ describe('a rotation is overdue', () => {
   });
 
   it('no earlier than a window of it that may just have opened', () => {
-    expect(windowMs({ everyDays: 30, schedule: undefined })).toBe(24 * hourMs);
-    expect(windowMs({ everyDays: 1, schedule: undefined })).toBe(12 * hourMs);
-    expect(windowMs({ everyDays: undefined, schedule: 'rate(4 hours)' })).toBe(2 * hourMs);
-    expect(windowMs({ everyDays: undefined, schedule: 'cron(0 4 1 * ? *)' })).toBe(24 * hourMs);
+    const window = (rules: Partial<FleetSecret>) => windowMs(secret({ everyDays: undefined, ...rules }));
+    expect(window({ everyDays: 30 })).toBe(24 * hourMs);
+    expect(window({ everyDays: 1 })).toBe(12 * hourMs);
+    expect(window({ schedule: 'rate(4 hours)' })).toBe(2 * hourMs);
+    expect(window({ schedule: 'cron(0 4 1 * ? *)' })).toBe(24 * hourMs);
+    expect(window({ schedule: 'cron(0 4 1 * ? *)', duration: '3h' })).toBe(3 * hourMs);
   });
 });
 
