@@ -11,7 +11,7 @@ export class FunctionFailedError extends Error {
   }
 }
 
-const failure = z.object({ errorType: z.string().regex(/^\w{1,64}$/) });
+const failure = z.object({ errorType: z.string().regex(/^[\w.]{1,64}$/) });
 
 /**
  * Calls a function and waits for its answer. Of an error only its class is read: the message is for that function's log.
