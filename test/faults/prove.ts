@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import { root } from '../../local/root.ts';
 import { bundleWorker } from './bundle.ts';
-import { type Caught, caught } from './planted/catch.ts';
+import { type Caught, caught, soundSeeds } from './planted/catch.ts';
 import { defects } from './planted/defects.ts';
 import { htmlOf } from './report/html.ts';
 import { type ProofReport, type Section, standingOf } from './report/report.ts';
@@ -155,11 +155,12 @@ async function explain(bundle: string, plan: Plan, { violations }: Outcome): Pro
 
 async function planted(): Promise<readonly Caught[]> {
   const results: Caught[] = [];
+  const seeds = await soundSeeds(join(folder, 'sound.mjs'), 6);
   const waiting = [...defects.entries()];
   const work = async () => {
     for (let next = waiting.shift(); next; next = waiting.shift()) {
       const [index, defect] = next;
-      const result = await caught(defect, join(folder, `planted-${index}.mjs`), 12);
+      const result = await caught(defect, join(folder, `planted-${index}.mjs`), seeds);
       results.push(result);
       console.log(`planted: ${defect.name}: ${result.by ?? 'NOT CAUGHT'}`);
     }

@@ -131,7 +131,8 @@ export class Oracle {
   /** An episode opens once and ends once. The same alert twice is what a lost answer of SNS may cause. */
   alerted(watched: Watched, state: string, key: string): void {
     const last = watched.alerts.at(-1);
-    if (last?.key === key) return;
+    // After a crash the whole outbox is sent again.
+    if (watched.alerts.some((sent) => sent.key === key)) return;
     if (last?.state === state || (!last && state === 'recovered')) {
       this.violated('one alert an episode', watched.secret, `${state} again`);
     }
