@@ -48,7 +48,9 @@ export async function lookAtMirror(
     if (isInStep(secret, key, await parts.digest())) return {};
     const mirror = await examineMirror(secret.secretArn, parts);
     if (typeof mirror === 'string' || mirror.standing === 'in-step') return {};
-    if (mirror.unknownSince && now().getTime() - mirror.unknownSince.getTime() < settledMs) {
+    const { unknownSince } = mirror;
+    // The distance: a date in the future is no clock's that is right, and would be waited for until it comes.
+    if (unknownSince && Math.abs(now().getTime() - unknownSince.getTime()) < settledMs) {
       return { isUnsettled: true };
     }
     const isLeft = mirror.isQuarantined || !heals;

@@ -105,6 +105,19 @@ describe('every hour, a mirror', () => {
     expect(mirrors.events).toHaveLength(1);
   });
 
+  it('with a version of a date that no clock can be ahead by is not waited for', async () => {
+    await mirrors.sync(arn);
+    const custom = (await vault.readMetadata(path))?.custom ?? {};
+    await vault.writeCustomMetadata(path, {
+      ...custom,
+      keyturn_version_id: '11111111-1111-4111-8111-111111111111',
+      keyturn_version_created_at: '2099-01-01T00:00:00.000Z',
+    });
+    await mirrors.hour();
+    expect(kinds()).toEqual([expect.objectContaining({ kind: 'mirror-ahead', outcome: 'repaired' })]);
+    expect(await held()).toEqual({ username: 'u', password: 'first' });
+  });
+
   it('that somebody changed is healed, without a word of what was written', async () => {
     await mirrors.sync(arn);
     await byHand({ password: 'canary-77' });

@@ -3,7 +3,7 @@ import { versionDates } from '../../../shared/labels/read.ts';
 import { rotateOnce } from '../../../shared/reconciliation/rotate-once.ts';
 import { clientOf } from '../rotation/in-process.ts';
 import { asAgent, postgresForTests } from '../rotation/setting.ts';
-import { type Agent, dayMs, type Fleet, fleetOn } from './fleet.ts';
+import { type Agent, dayMs, type Fleet, fleetOn, hourMs } from './fleet.ts';
 
 let server: Awaited<ReturnType<typeof postgresForTests>>;
 let fleet: Fleet;
@@ -193,4 +193,21 @@ describe('a rotation that is stuck', () => {
     expect(Object.keys(await fleet.labels(agent))).not.toContain(token);
     await asAgent(await fleet.valueOf(agent), 'SELECT * FROM abandoned_orders');
   });
+});
+
+it('a rollback by hand is nothing stuck, and no look at the fleet takes it back', async () => {
+  const agent = await fleet.addAgent('rolled_back');
+  const [first = ''] = Object.keys(await fleet.labels(agent));
+  await fleet.rotate(agent);
+  const token = Object.keys(await fleet.labels(agent)).find((id) => id !== first);
+  await fleet.engine.UpdateSecretVersionStage({
+    SecretId: agent.arn,
+    VersionStage: 'AWSCURRENT',
+    MoveToVersionId: first,
+    RemoveFromVersionId: token,
+  });
+  fleet.clock.advance(2 * hourMs);
+  expect((await fleet.reconcile()).findings).toEqual([]);
+  expect((await fleet.labels(agent))[first]).toContain('AWSCURRENT');
+  await asAgent(await fleet.valueOf(agent), 'SELECT * FROM rolled_back_orders');
 });
