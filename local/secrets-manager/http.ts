@@ -20,6 +20,8 @@ export type SecretsManager = AsyncDisposable & {
   readonly clock: Clock;
   /** What our functions have called so far, of all of AWS. */
   recordedCalls(): readonly RecordedCall[];
+  /** Until it is disposed of, no schedule begins a rotation: Secrets Manager misses its windows. */
+  holdSchedules(): Disposable;
 };
 
 const TARGET = 'secretsmanager.';
@@ -78,7 +80,9 @@ export async function startSecretsManager({
   });
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
+  let held = 0;
   const timer = setInterval(() => {
+    if (held > 0) return;
     engine.fireDueSchedules().catch((error: unknown) => process.emitWarning(String(error)));
   }, SCHEDULE_CHECK_MS);
   return {
@@ -86,6 +90,14 @@ export async function startSecretsManager({
     engine,
     clock,
     recordedCalls: recorder.calls,
+    holdSchedules() {
+      held += 1;
+      return {
+        [Symbol.dispose]: () => {
+          held -= 1;
+        },
+      };
+    },
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
       server.close();

@@ -5,7 +5,8 @@ import type { Stack } from '../stack/start.ts';
 import { failAtTestSecret, graceEnds, rotateByHand, rotateBySchedule, sealVault } from './chapters.ts';
 import { type FeedEvent, openFeed } from './feed.ts';
 import { startAgent } from './fleet.ts';
-import { provisionAgent } from './provision.ts';
+import { driftAndHeal } from './heal.ts';
+import { declarationsFolder, provisionAgents } from './provision.ts';
 import { percentile, type Report } from './report.ts';
 import { currentLogin, expectThat, mirrorHolds, type Tour } from './tour.ts';
 
@@ -30,8 +31,8 @@ export async function runTour(options: {
       alert: ({ backend, state }) => say(pc.yellow(`on-call: ${backend} ${state}`)),
     }),
   );
-  const agents = [];
-  for (const id of agentIds) agents.push(await provisionAgent(id, stack, clients, { graceSeconds }));
+  say(`keyturn apply ${declarationsFolder}`);
+  const agents = await provisionAgents(agentIds, stack, clients, { graceSeconds });
   say(`provisioned ${agentIds.join(', ')}: 50 queries a second each`);
   const fleet = await Promise.all(agents.map((agent) => startAgent(agent, stack.environment)));
   for (const running of fleet) parts.use(running);
@@ -66,6 +67,8 @@ export async function runTour(options: {
   await failAtTestSecret(tour, first);
   await sealVault(tour, second, unsealKey);
   const revokedLoginsRefused = await graceEnds(tour, (graceSeconds + 60) * 1_000);
+
+  await driftAndHeal(tour, declarationsFolder);
 
   const inSync = await Promise.all(
     fleet.map(async ({ agent }) => mirrorHolds(tour, agent, (await currentLogin(tour, agent)).versionId)),

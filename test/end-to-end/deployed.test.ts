@@ -11,6 +11,7 @@ import * as z from 'zod';
 import { openInvalidationQueue } from '../../agent/invalidation-queue.ts';
 import awsRotationFailedSample from '../../events/aws-rotation-failed/sample.json' with { type: 'json' };
 import { fleetReport } from '../../functions/reconcile-fleet/answers.ts';
+import { keyturnCommand } from '../../local/keyturn-command.ts';
 import { root } from '../../local/root.ts';
 import { clientsOf } from '../../local/stack/clients.ts';
 import { stackPorts } from '../../local/stack/ports.ts';
@@ -19,7 +20,6 @@ import { type Feed, openFeed } from '../../local/tour/feed.ts';
 import { type Agent, provisionAgent } from '../../local/tour/provision.ts';
 import { currentLogin, labelsOf, mirrorHolds, rotateNow, takes } from '../../local/tour/tour.ts';
 import { until } from '../../local/until.ts';
-import { keyturnCommand } from './keyturn-command.ts';
 import { pythonAgent, startSidecarProcess } from './python-agents.ts';
 import { actionsOf, allows, arnOf, iamOf, policyOf, roleOf } from './used-rights.ts';
 
