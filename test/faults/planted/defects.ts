@@ -117,8 +117,8 @@ export const defects: readonly Defect[] = [
   defect(
     'a cache that never expires',
     'agent/secret-cache.ts',
-    'if (ageMs < entry.ttlMs && reaches(entry.version, entry.track.floors)) {',
-    'if (ageMs >= 0) {',
+    'if (ageMs >= entry.ttlMs || !reaches(entry.version, entry.track.floors)) return undefined;',
+    '',
   ),
   defect(
     'last known good without a hard bound',
