@@ -9,6 +9,7 @@ import {
   type SQSClient,
   TagQueueCommand,
 } from '@aws-sdk/client-sqs';
+import { agentQueuePrefix, queueDigits } from '../shared/notification/agent-names.ts';
 
 /** A queue of one agent instance, subscribed to the invalidations of its agent. Disposing it removes both. */
 export interface InvalidationQueue extends AsyncDisposable {
@@ -35,8 +36,8 @@ const GONE_AFTER_MS = 24 * 3_600_000;
  * Makes the queue of an instance and subscribes it to the topic, for its own agent's notices only. Made again under the same
  * id it is the same queue. Its tags say whose it is, and when the instance was last alive: see `sweepInvalidationQueues`.
  *
- * The agent's role needs sqs:CreateQueue, TagQueue, GetQueueAttributes, DeleteQueue, ReceiveMessage and DeleteMessage on
- * `keyturn-agent-*`, and sns:Subscribe and Unsubscribe on the topic.
+ * The agent's role needs what `keyturn apply` gives it: sqs:CreateQueue, TagQueue, GetQueueAttributes, DeleteQueue, ReceiveMessage
+ * and DeleteMessage on `keyturn-agent-{agentId}-*`, and sns:Subscribe and Unsubscribe on the topic.
  *
  * @example
  * await using queue = await openInvalidationQueue({ sqs, sns, topicArn, agentId: 'billing', instanceId: hostname() });
@@ -107,14 +108,15 @@ export async function openInvalidationQueue(options: InvalidationQueueOptions): 
  * not been said to live for a day. Two may do it at once. One that lives after all makes its queue anew when its next poll
  * doesn't find it. Gives how many were removed.
  *
- * The agent's role needs sqs:ListQueues, and sqs:ListQueueTags on `keyturn-agent-*`, besides what `openInvalidationQueue` needs.
+ * The agent's role needs sqs:ListQueues, and sqs:ListQueueTags on `keyturn-agent-{agentId}-*`, besides what
+ * `openInvalidationQueue` needs.
  */
 export async function sweepInvalidationQueues(
   { sqs, sns, agentId }: Pick<InvalidationQueueOptions, 'sqs' | 'sns' | 'agentId'>,
   now: Date = new Date(),
 ): Promise<number> {
   const { UnsubscribeCommand } = await import('@aws-sdk/client-sns');
-  const { QueueUrls = [] } = await sqs.send(new ListQueuesCommand({ QueueNamePrefix: prefixOf(agentId) }));
+  const { QueueUrls = [] } = await sqs.send(new ListQueuesCommand({ QueueNamePrefix: agentQueuePrefix(agentId) }));
   const removed = await Promise.all(
     QueueUrls.map(async (QueueUrl) => {
       // Gone since it was listed, as a rule.
@@ -139,11 +141,7 @@ export function queueName(agentId: string, instanceId: string): string {
   const digest = createHash('sha256')
     .update(JSON.stringify([agentId, instanceId]))
     .digest('hex');
-  return `${prefixOf(agentId)}${digest.slice(0, 20)}`;
-}
-
-function prefixOf(agentId: string): string {
-  return `keyturn-agent-${agentId.replaceAll(/[^\w-]/g, '-').slice(0, 40)}-`;
+  return `${agentQueuePrefix(agentId)}${digest.slice(0, queueDigits)}`;
 }
 
 /** SNS may send for this topic, and nobody for anything else. */

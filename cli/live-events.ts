@@ -64,7 +64,7 @@ export async function watchBus(
       ...rule,
       Description: 'Temporary: somebody looks at the live events with the command keyturn',
       EventPattern: JSON.stringify({
-        source: ['keyturn'],
+        source: ['keyturn', { prefix: 'keyturn.agent.' }],
         ...(Object.keys(detail).length > 0 && { detail }),
       }),
     }),

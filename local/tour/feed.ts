@@ -40,7 +40,7 @@ export async function openFeed(
     new PutRuleCommand({
       EventBusName: outputs.BusName,
       Name: 'tour',
-      EventPattern: '{"source":["keyturn"]}',
+      EventPattern: '{"source":["keyturn",{"prefix":"keyturn.agent."}]}',
     }),
   );
   await clients.eventBridge.send(

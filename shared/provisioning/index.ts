@@ -11,6 +11,8 @@ export { type Declaration, DeclarationError, readDeclaration } from './declarati
 export { type AppliedDeclarations, declarationsState, type KnownDeclaration } from './declarations-state.ts';
 export { type EndOutcome, endAgent, planEnd } from './end.ts';
 export { refuseSharing } from './fleet.ts';
+export { type IamParts, planIam, planIamEnd } from './iam/plan.ts';
+export { agentPolicy, type IamDeployment } from './iam/policy.ts';
 export {
   type AgentOutcome,
   type AgentPlan,
@@ -21,3 +23,7 @@ export {
   planFleet,
 } from './plan.ts';
 export { readDeclarations } from './read-files.ts';
+export { LeasesRemainError, planVaultEnd } from './vault/end.ts';
+export { defaultMounts, type VaultMounts, vaultMounts } from './vault/mounts.ts';
+export { DatabaseConnectionError, planVault, type VaultParts } from './vault/plan.ts';
+export { vaultPolicy } from './vault/policy.ts';

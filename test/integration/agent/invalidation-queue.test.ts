@@ -196,7 +196,7 @@ test('"Secret Adopted" reaches the bus with the agent, the instance and the vers
   const { Attributes } = await sqs.send(
     new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['QueueArn'] }),
   );
-  const pattern = { source: ['keyturn'], 'detail-type': ['Secret Adopted'] };
+  const pattern = { source: [{ prefix: 'keyturn.agent.' }], 'detail-type': ['Secret Adopted'] };
   await events.send(
     new PutRuleCommand({
       Name: 'adopted',

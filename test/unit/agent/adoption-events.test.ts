@@ -37,7 +37,7 @@ test('says which instance of which agent uses which version, once', async () => 
   expect(published()).toHaveLength(1);
   expect(published()[0]).toMatchObject({
     EventBusName: 'keyturn-prod',
-    Source: 'keyturn',
+    Source: 'keyturn.agent.billing-7',
     DetailType: 'Secret Adopted',
   });
   expect(JSON.parse(published()[0]?.Detail ?? '')).toEqual({
