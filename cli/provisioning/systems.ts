@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
-import { type SystemParts, vaultPlanners } from '../../shared/provisioning/converge.ts';
+import { iamPlanners, type SystemParts, vaultPlanners } from '../../shared/provisioning/converge.ts';
 import type { Declaration } from '../../shared/provisioning/declaration.ts';
 import { declarationsState } from '../../shared/provisioning/declarations-state.ts';
 import { vaultMounts } from '../../shared/provisioning/vault/mounts.ts';
@@ -19,8 +19,9 @@ const environment = z.object({
 
 /** The systems of a deployment, and Vault as the person at the terminal may use it, by the variables that `vault` itself reads. */
 export async function openSystems(flags: DeploymentFlags): Promise<SystemParts> {
-  const { aws, output } = await openDeployment(flags);
+  const { aws, output, stage } = await openDeployment(flags);
   const { DynamoDBClient } = await import('@aws-sdk/client-dynamodb');
+  const { IAMClient } = await import('@aws-sdk/client-iam');
   const { SecretsManagerClient } = await import('@aws-sdk/client-secrets-manager');
   const declarations = declarationsState(new DynamoDBClient(aws), output('StateTableName'));
   const { VAULT_ADDR, VAULT_TOKEN, VAULT_MOUNT } = parsed('The environment', environment, process.env);
@@ -29,7 +30,6 @@ export async function openSystems(flags: DeploymentFlags): Promise<SystemParts> 
     ? vaultPlanners(
         connectVaultAdmin(parsed('The environment', vaultAdminSettings, process.env)),
         vaultMounts.parse({ kv: VAULT_MOUNT }),
-        { declarations },
       )
     : undefined;
   return {
@@ -38,6 +38,15 @@ export async function openSystems(flags: DeploymentFlags): Promise<SystemParts> 
     kmsKeyId: output('SecretsKeyArn'),
     declarations,
     ...(vault && { vault }),
+    iam: iamPlanners({
+      iam: new IAMClient(aws),
+      deployment: {
+        stage,
+        busName: output('BusName'),
+        invalidationTopicArn: output('InvalidationTopicArn'),
+        secretsKeyArn: output('SecretsKeyArn'),
+      },
+    }),
   };
 }
 

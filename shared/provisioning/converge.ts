@@ -1,6 +1,7 @@
 import type { VaultAdmin } from '../vault/admin.ts';
 import { type AppliedParts, planApplied, planEnding, planForgetting } from './applied.ts';
 import type { EndPlanners } from './end.ts';
+import { type IamParts, planIam, planIamEnd } from './iam/plan.ts';
 import { noting, type Planner } from './plan.ts';
 import { planLoginsEnd, planRolesEnd } from './postgres/removal.ts';
 import { planPostgres } from './postgres.ts';
@@ -20,18 +21,17 @@ export interface SystemPlanners {
   readonly end: Planner;
 }
 
-/** Vault's, whose planner is told what was declared before: what isn't any more is taken away. */
-export function vaultPlanners(
-  vault: VaultAdmin,
-  mounts: VaultMounts,
-  { declarations }: AppliedParts,
-): SystemPlanners {
+export function vaultPlanners(vault: VaultAdmin, mounts: VaultMounts): SystemPlanners {
   return {
-    plan: noting(async (declaration) => {
-      const known = await declarations.read(declaration.agentId);
-      return planVault(declaration, { vault, mounts, previous: known?.declaration });
-    }),
+    plan: noting((declaration) => planVault(declaration, { vault, mounts })),
     end: noting((declaration) => planVaultEnd(declaration, { vault, mounts })),
+  };
+}
+
+export function iamPlanners(parts: IamParts): SystemPlanners {
+  return {
+    plan: noting((declaration) => planIam(declaration, parts)),
+    end: noting((declaration) => planIamEnd(declaration, parts)),
   };
 }
 

@@ -16,7 +16,7 @@ export function databaseRole({ agentId, vault }: Pick<Declaration, 'agentId' | '
     db_name: vault.databaseConnection,
     creation_statements: [
       `CREATE ROLE "{{name}}" LOGIN NOINHERIT PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' IN ROLE ${group}`,
-      `ALTER ROLE "{{name}}" SET role = ${group}`,
+      entering(agentId),
     ],
     // In one transaction. Open sessions outlive their role: they are ended, and waited for, before it goes.
     revocation_statements: [
@@ -30,6 +30,14 @@ export function databaseRole({ agentId, vault }: Pick<Declaration, 'agentId' | '
     max_ttl: secondsOf(vault.databaseMaxTtl),
   };
 }
+
+const entering = (agentId: string) => `ALTER ROLE "{{name}}" SET role = ${identifier(agentId)}`;
+
+/** Whether a role as Vault has it makes logins of this agent, as only Keyturn's do. */
+export const isDatabaseRoleOf = (
+  agentId: string,
+  { creation_statements: is }: Readonly<Record<string, unknown>>,
+) => Array.isArray(is) && is.includes(entering(agentId));
 
 function secondsOf(lifetime: string): number {
   const seconds = lifetime.endsWith('h') ? 3_600 : lifetime.endsWith('m') ? 60 : 1;

@@ -36,3 +36,9 @@ export function kubernetesRole({
     token_type: 'service',
   };
 }
+
+/** Whether a role as Vault has it lets in to this agent's policy. */
+export const isKubernetesRoleOf = (
+  agentId: string,
+  { token_policies: is }: Readonly<Record<string, unknown>>,
+) => Array.isArray(is) && is.includes(policyName(agentId));

@@ -3,8 +3,8 @@ import type { VaultAdmin } from '../../vault/admin.ts';
 import type { Change } from '../change.ts';
 import type { Declaration } from '../declaration.ts';
 import { type Fields, fieldsDiff, textDiff } from '../diff.ts';
-import { databaseRole } from './database-role.ts';
-import { kubernetesRole, kubernetesRoleName } from './kubernetes-role.ts';
+import { databaseRole, isDatabaseRoleOf } from './database-role.ts';
+import { isKubernetesRoleOf, kubernetesRole, kubernetesRoleName } from './kubernetes-role.ts';
 import { defaultMounts, type VaultMounts } from './mounts.ts';
 import { policyName, vaultPolicy } from './policy.ts';
 
@@ -16,57 +16,69 @@ export class DatabaseConnectionError extends Error {
 export interface VaultParts {
   readonly vault: VaultAdmin;
   readonly mounts?: VaultMounts;
-  /** As the agent was declared at the last apply: what it has no more is taken away. */
-  readonly previous?: Declaration | undefined;
 }
 
 /**
  * What Vault has to be made to for an agent: its policy, its role of the Kubernetes auth method, and its roles of the database
- * engine. Reads only. The policy comes first: a role that names one that isn't there grants nothing, and what is taken away is
- * taken last.
+ * engine. Reads only.
+ *
+ * What is declared no more is found by what Vault has: the policy names the database roles of before. So they go before it does,
+ * and a run that was killed between is made up for by the next.
  *
  * @throws DatabaseConnectionError, and the errors of Vault's adapter.
  */
 export async function planVault(declared: Declaration, parts: VaultParts): Promise<readonly Change[]> {
-  const { vault, mounts = defaultMounts, previous } = parts;
+  const { vault, mounts = defaultMounts } = parts;
   const { agentId } = declared;
-  const auth = `auth/${mounts.kubernetes}/role/${kubernetesRoleName(agentId)}`;
-  const role = kubernetesRole(declared);
   const login = databaseRole(declared);
-  const roleAt = (name: string) => `${mounts.database}/roles/${name}`;
-  const undeclared = (previous && databaseRole(previous) ? previous.vault.databaseRoles : []).filter(
-    (name) => login === undefined || !declared.vault.databaseRoles.includes(name),
-  );
   if (login) await assertTaken(declared, parts);
+  const policyPath = `sys/policies/acl/${policyName(agentId)}`;
+  const found = (await vault.read(policyPath))?.policy;
+  const policy = typeof found === 'string' ? found : undefined;
+  const roleAt = (name: string) => `${mounts.database}/roles/${name}`;
   const planned = await Promise.all([
-    policyChange(declared, vault, mounts),
-    role && fieldsChange(vault, auth, `Kubernetes role ${kubernetesRoleName(agentId)}`, role),
+    ...namedIn(policy ?? '', mounts)
+      .filter((name) => !declared.vault.databaseRoles.includes(name))
+      .map((name) =>
+        removal(vault, roleAt(name), `database role ${name}`, (role) => isDatabaseRoleOf(agentId, role)),
+      ),
+    loginChange(declared, vault, mounts),
+    policyChange(declared, vault, { path: policyPath, is: policy, policy: vaultPolicy(declared, mounts) }),
     ...(login
       ? declared.vault.databaseRoles.map((name) =>
           fieldsChange(vault, roleAt(name), `database role ${name}`, login),
         )
       : []),
-    ...undeclared.map((name) => removal(vault, roleAt(name), `database role ${name}`)),
-    previous?.kubernetes && !role
-      ? removal(vault, auth, `Kubernetes role ${kubernetesRoleName(agentId)}`)
-      : undefined,
   ]);
   return planned.filter((change) => change !== undefined);
 }
 
-async function policyChange(
+/** The database roles that a policy of ours lets in. */
+const namedIn = (policy: string, { database }: VaultMounts): readonly string[] =>
+  [...policy.matchAll(/^path "([a-zA-Z0-9_/-]+)\/creds\/([a-z0-9-]+)" /gm)]
+    .filter(([, mount]) => mount === database)
+    .map(([, , name = '']) => name);
+
+function policyChange(
+  { agentId }: Declaration,
+  vault: VaultAdmin,
+  { path, is, policy }: { readonly path: string; readonly is: string | undefined; readonly policy: string },
+): Change | undefined {
+  const write = () => vault.write(path, { policy });
+  return change(`policy ${policyName(agentId)}`, is === undefined, textDiff(is, policy), write);
+}
+
+/** A role that lets in to the agent's policy is the agent's; another one of its name is somebody else's. */
+async function loginChange(
   declared: Declaration,
   vault: VaultAdmin,
-  mounts: VaultMounts,
+  { kubernetes }: VaultMounts,
 ): Promise<Change | undefined> {
-  const name = policyName(declared.agentId);
-  const path = `sys/policies/acl/${name}`;
-  const policy = vaultPolicy(declared, mounts);
-  const found = (await vault.read(path))?.policy;
-  const is = typeof found === 'string' ? found : undefined;
-  return change(`policy ${name}`, is === undefined, textDiff(is, policy), () =>
-    vault.write(path, { policy }),
-  );
+  const name = kubernetesRoleName(declared.agentId);
+  const [path, resource] = [`auth/${kubernetes}/role/${name}`, `Kubernetes role ${name}`];
+  const role = kubernetesRole(declared);
+  if (role) return fieldsChange(vault, path, resource, role);
+  return removal(vault, path, resource, (found) => isKubernetesRoleOf(declared.agentId, found));
 }
 
 async function fieldsChange(
@@ -96,8 +108,14 @@ function change(
 }
 
 /** Logins that a role made stay until their leases end. */
-async function removal(vault: VaultAdmin, path: string, resource: string): Promise<Change | undefined> {
-  if (!(await vault.read(path))) return undefined;
+async function removal(
+  vault: VaultAdmin,
+  path: string,
+  resource: string,
+  isOurs: (found: Readonly<Record<string, unknown>>) => boolean,
+): Promise<Change | undefined> {
+  const found = await vault.read(path);
+  if (!found || !isOurs(found)) return undefined;
   return {
     system: 'Vault',
     resource,

@@ -78,6 +78,7 @@ const template = {
     RotateSecretFunctionArn: {
       Value: 'arn:aws:lambda:eu-central-1:000000000000:function:keyturn-dev-rotate-secret',
     },
+    InvalidationTopicArn: { Value: 'arn:aws:sns:eu-central-1:000000000000:keyturn-dev-invalidations' },
     SecretsKeyArn: { Value: 'arn:aws:kms:eu-central-1:000000000000:key/1' },
   },
 };

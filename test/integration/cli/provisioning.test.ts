@@ -78,6 +78,7 @@ it('makes it so with --yes, prints no secret, and finds nothing to do the next t
       `billing: created role billing on 127.0.0.1:${server.port}/shop (PostgreSQL)`,
       `billing: created rotation of ${secret} (Secrets Manager)`,
       'billing: created policy agent-billing (Vault)',
+      'billing: created policy keyturn-dev-agent-billing (IAM)',
       '',
     ].join('\n'),
   });
@@ -138,6 +139,7 @@ it('deprovisions an agent, reports what was cut and when, and needs Vault for it
     'Vault: policy agent-billing',
     `PostgreSQL: logins of billing on 127.0.0.1:${server.port}`,
     `Secrets Manager: secret ${secret}`,
+    'IAM: policy keyturn-dev-agent-billing',
     `PostgreSQL: role billing on 127.0.0.1:${server.port}/shop`,
     'Keyturn: declaration of billing',
   ]);

@@ -72,14 +72,14 @@ describe('who may write to a topic, a queue or the bus', () => {
     const except = Object.assign({}, ...refused.map(({ conditions }) => conditions));
     expect(except).toEqual({
       'aws:PrincipalAccount': [{ Ref: 'AWS::AccountId' }],
-      'events:source': ['keyturn'],
+      'events:source': ['keyturn', 'keyturn.agent.*'],
       'events:detail-type': expect.any(Array),
     });
     const contracts = readFileSync(join(root, 'events/contracts.ts'), 'utf8')
       .match(/(?<=from '\.\/)[\w-]+(?=\/event\.ts')/g)
       ?.flatMap((folder) => {
         const source = readFileSync(join(root, 'events', folder, 'event.ts'), 'utf8');
-        return /busContract\(\s*'([^']+)'/.exec(source)?.[1] ?? [];
+        return /(?:busContract\(\s*|const detailType = )'([^']+)'/.exec(source)?.[1] ?? [];
       });
     expect(except['events:detail-type']).toEqual(contracts?.sort());
   });
@@ -88,8 +88,11 @@ describe('who may write to a topic, a queue or the bus', () => {
     '%s hears one source, and detail-types that it names',
     (_id, { Properties }) => {
       const onBus = Properties.EventBusName !== undefined;
+      // The one event that agents publish, each under its own name.
+      const ofAgents = text(Properties.EventPattern).includes('"Secret Adopted"');
+      const ours = ofAgents ? { prefix: 'keyturn.agent.' } : 'keyturn';
       expect(Properties.EventPattern).toMatchObject({
-        source: [onBus ? 'keyturn' : 'aws.secretsmanager'],
+        source: [onBus ? ours : 'aws.secretsmanager'],
         'detail-type': expect.arrayContaining([expect.any(String)]),
       });
     },
