@@ -116,7 +116,9 @@ export async function sweepInvalidationQueues(
   now: Date = new Date(),
 ): Promise<number> {
   const { UnsubscribeCommand } = await import('@aws-sdk/client-sns');
-  const { QueueUrls = [] } = await sqs.send(new ListQueuesCommand({ QueueNamePrefix: agentQueuePrefix(agentId) }));
+  const { QueueUrls = [] } = await sqs.send(
+    new ListQueuesCommand({ QueueNamePrefix: agentQueuePrefix(agentId) }),
+  );
   const removed = await Promise.all(
     QueueUrls.map(async (QueueUrl) => {
       // Gone since it was listed, as a rule.

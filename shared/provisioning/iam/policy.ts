@@ -52,11 +52,19 @@ export function agentPolicy(agentId: string, deployment: IamDeployment): object 
           'sqs:CreateQueue',
           'sqs:TagQueue',
           'sqs:GetQueueAttributes',
+          'sqs:ListQueueTags',
           'sqs:ReceiveMessage',
           'sqs:DeleteMessage',
           'sqs:DeleteQueue',
         ],
         Resource: queues,
+      },
+      {
+        // To sweep those of killed instances. AWS gives the action no resource: it tells the names of all queues.
+        Sid: 'FindThoseLeftBehind',
+        Effect: 'Allow',
+        Action: 'sqs:ListQueues',
+        Resource: '*',
       },
       {
         Sid: 'HearOfNewVersions',

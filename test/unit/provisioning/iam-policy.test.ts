@@ -40,9 +40,15 @@ const doings = (owner: string): readonly Asked[] => [
       'kms:EncryptionContext:SecretARN': secretOf(owner),
     },
   },
-  ...['CreateQueue', 'TagQueue', 'GetQueueAttributes', 'ReceiveMessage', 'DeleteMessage', 'DeleteQueue'].map(
-    (verb) => ({ action: `sqs:${verb}`, resource: queueOf(owner) }),
-  ),
+  ...[
+    'CreateQueue',
+    'TagQueue',
+    'GetQueueAttributes',
+    'ListQueueTags',
+    'ReceiveMessage',
+    'DeleteMessage',
+    'DeleteQueue',
+  ].map((verb) => ({ action: `sqs:${verb}`, resource: queueOf(owner) })),
   {
     action: 'sns:Subscribe',
     resource: topic,
