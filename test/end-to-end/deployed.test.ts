@@ -272,7 +272,7 @@ it('a superseded login is refused once its grace period is over, and an adoption
       Entries: [
         {
           EventBusName: agent.eventBusName,
-          Source: 'keyturn',
+          Source: `keyturn.agent.${agent.id}`,
           DetailType: 'Secret Adopted',
           Detail: JSON.stringify({
             schemaVersion: 1,
