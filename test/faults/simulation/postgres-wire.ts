@@ -38,7 +38,9 @@ export function connectModels(
 
   Object.assign(pg.Client.prototype, {
     async connect(this: pg.Client): Promise<void> {
-      const { host, user = '', password } = this;
+      const { host, user = '' } = this;
+      const given: unknown = Reflect.get(this, 'password');
+      const password: unknown = typeof given === 'function' ? await given() : given;
       const server = serverOf(host);
       if (!server) throw lost('ENOTFOUND');
       if (server.state() === 'hanging') {
