@@ -114,7 +114,9 @@ describe('every hour, a mirror', () => {
       keyturn_version_created_at: '2099-01-01T00:00:00.000Z',
     });
     await mirrors.hour();
-    expect(kinds()).toEqual([expect.objectContaining({ kind: 'mirror-ahead', outcome: 'repaired' })]);
+    expect(kinds()).toEqual([
+      expect.objectContaining({ kind: 'mirror-changed-by-hand', outcome: 'repaired' }),
+    ]);
     expect(await held()).toEqual({ username: 'u', password: 'first' });
   });
 
