@@ -232,7 +232,7 @@ it('a mirror that is gone, and one that somebody changed, are whole again within
 it('a rotation that can not start leaves the agent untouched and says why', async () => {
   const agent = await provisionAgent('broken', stack, clients, { graceSeconds: 3_600 });
   await stack.secretsManager.engine.idle();
-  await stack.postgres.query('CREATE ROLE broken_b LOGIN');
+  await stack.postgres.query('DROP ROLE broken_b; CREATE ROLE broken_b LOGIN');
   const before = await currentLogin({ clients }, agent);
   await clients.secretsManager.send(new RotateSecretCommand({ SecretId: agent.secretArn }));
   await until('"Rotation Failed"', async () =>
@@ -319,7 +319,7 @@ describe('a fleet that drifts', () => {
   };
 
   it('has its stuck rotation ended by keyturn reconcile, with one alert', async () => {
-    await stack.postgres.query('CREATE ROLE drifting_b LOGIN');
+    await stack.postgres.query('DROP ROLE drifting_b; CREATE ROLE drifting_b LOGIN');
     const token = await rotateNow({ clients }, agent);
     await stack.secretsManager.engine.idle();
     await stack.postgres.query('DROP ROLE drifting_b');
