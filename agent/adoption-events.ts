@@ -18,7 +18,7 @@ export interface AdoptionEventsOptions {
  *
  * @example
  * const adopted = adoptionEvents({ client, eventBusName: 'keyturn-prod', agentId: 'billing-7', instanceId: hostname() });
- * createKeyturnAgent({ agentId: 'billing-7', onAdopted: adopted });
+ * createAgentSecrets({ agentId: 'billing-7', onAdopted: adopted });
  */
 export function adoptionEvents(options: AdoptionEventsOptions): (adoption: Adoption) => void {
   const latest = new Map<string, string>();

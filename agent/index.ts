@@ -1,5 +1,11 @@
 export { SecretDisposedError, SecretValue } from '../shared/credential/secret-value.ts';
 export type { Adoption, AdoptionListener } from './adoption.ts';
+export {
+  type AgentPoolOptions,
+  AgentSecrets,
+  type AgentSecretsOptions,
+  createAgentSecrets,
+} from './agent-secrets.ts';
 export type { CacheStats, SecretHealth } from './cache-report.ts';
 export {
   AgentClosedError,
@@ -10,12 +16,6 @@ export {
   SourceUnreachableError,
 } from './errors.ts';
 export { InvalidationListener, type InvalidationOptions } from './invalidation.ts';
-export {
-  type AgentPoolOptions,
-  createKeyturnAgent,
-  KeyturnAgent,
-  type KeyturnAgentOptions,
-} from './keyturn-agent.ts';
 export type { OpenSecret } from './open-secret.ts';
 export { RotatingPool, type RotatingPoolOptions, rotatingPool } from './postgres.ts';
 export { isUnauthorized, type RefreshableSecrets, retryOnAuthFailure } from './retry-on-auth-failure.ts';

@@ -1,9 +1,9 @@
 import type { SecretVersion } from './secret-version.ts';
 
-/** The part of an agent that a retry needs. */
+/** What a retry needs of an agent: `AgentSecrets` has it. */
 export interface RefreshableSecrets {
-  credential(secretId: string): Promise<SecretVersion>;
-  refreshed(secretId: string): Promise<SecretVersion>;
+  get(secretId: string): Promise<SecretVersion>;
+  refreshNow(secretId: string): Promise<SecretVersion>;
 }
 
 /** Where HTTP clients put the status: on what they resolve with, or on what they throw. */
@@ -30,14 +30,14 @@ export async function retryOnAuthFailure<Result>(
   request: (version: SecretVersion) => Promise<Result>,
   { isAuthFailure = isUnauthorized }: { readonly isAuthFailure?: (outcome: unknown) => boolean } = {},
 ): Promise<Result> {
-  const version = await agent.credential(secretId);
+  const version = await agent.get(secretId);
   const outcome = await request(version).then(
     (result) => ({ result }),
     (error: unknown) => ({ error }),
   );
   const refused = isAuthFailure('result' in outcome ? outcome.result : outcome.error);
   if (refused) {
-    const newer = await agent.refreshed(secretId);
+    const newer = await agent.refreshNow(secretId);
     if (newer.versionId !== version.versionId) return request(newer);
   }
   if ('error' in outcome) throw outcome.error;

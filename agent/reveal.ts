@@ -7,7 +7,7 @@ import { SecretMalformedError } from './errors.ts';
  *
  * @throws SecretMalformedError if there is no such field, or it holds no text.
  * @example
- * const { fields } = await agent.credential('agents/billing-7/llm');
+ * const { fields } = await agent.get('agents/billing-7/llm');
  * const headers = { authorization: `Bearer ${reveal(fields.apiKey)}` };
  */
 export function reveal(field: unknown): string {

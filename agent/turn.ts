@@ -2,8 +2,8 @@ import type { SecretVersion } from './secret-version.ts';
 
 /** The secrets of one turn of an agent. */
 export interface PinnedSecrets {
-  /** As the agent's `credential`; within a turn each secret is asked for once, and stays the version that it was then. */
-  credential(secretId: string): Promise<SecretVersion>;
+  /** As the agent's `get`; within a turn each secret is asked for once, and stays the version that it was then. */
+  get(secretId: string): Promise<SecretVersion>;
 }
 
 /**
@@ -16,7 +16,7 @@ export async function turnWith<Result>(
 ): Promise<Result> {
   const pinned = new Map<string, Promise<SecretVersion>>();
   return work({
-    credential(secretId) {
+    get(secretId) {
       const known = pinned.get(secretId);
       if (known) return known;
       const reading = read(secretId);

@@ -2,7 +2,7 @@ import { SecretsProvider } from '@aws-lambda-powertools/parameters/secrets';
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import middy from '@middy/core';
 import middySecrets from '@middy/secrets-manager';
-import { createKeyturnAgent } from '../agent/index.ts';
+import { createAgentSecrets } from '../agent/index.ts';
 import { freePort } from '../local/ports.ts';
 import { startSecretsManager } from '../local/secrets-manager/http.ts';
 import { percentile } from '../local/tour/report.ts';
@@ -24,7 +24,7 @@ export async function cachedGet(): Promise<readonly Figure[]> {
   await using agent = agentOn(aws.sdk);
   const powertools = new SecretsProvider({ awsSdkV3Client: aws.client });
   const subjects = {
-    keyturn: () => agent.credential(secret),
+    keyturn: () => agent.get(secret),
     powertools: () => powertools.get(secret, { maxAge: 3_600, transform: 'json' }),
     middy: middyGet(aws.sdk),
     map: mapGet(await aws.client.send(new GetSecretValueCommand({ SecretId: secret }))),
@@ -67,7 +67,7 @@ async function startAws() {
 }
 
 type Aws = Awaited<ReturnType<typeof startAws>>;
-const agentOn = (aws: Aws['sdk']) => createKeyturnAgent({ agentId: 'bench', aws });
+const agentOn = (aws: Aws['sdk']) => createAgentSecrets({ agentId: 'bench', aws });
 
 function middyGet(awsClientOptions: Aws['sdk']): () => Promise<unknown> {
   const handler = middy()
@@ -119,7 +119,7 @@ async function refreshBesideSdk({ sdk, client }: Aws): Promise<Figure> {
   const [ours, theirs]: [number[], number[]] = [[], []];
   for (let count = 0; count < 90; count += 1) {
     agent.invalidate(secret);
-    ours.push(await milliseconds(() => agent.credential(secret)));
+    ours.push(await milliseconds(() => agent.get(secret)));
     theirs.push(await milliseconds(() => client.send(new GetSecretValueCommand({ SecretId: secret }))));
   }
   if (agent.stats().fetches !== 90) throw new Error('Not every read went to Secrets Manager');
@@ -135,7 +135,7 @@ async function milliseconds(call: () => Promise<unknown>): Promise<number> {
 
 async function callsOfMisses({ sdk }: Aws): Promise<Figure> {
   await using agent = agentOn(sdk);
-  await Promise.all(Array.from({ length: 1_000 }, () => agent.credential(secret)));
+  await Promise.all(Array.from({ length: 1_000 }, () => agent.get(secret)));
   const { fetches } = agent.stats();
   return figure('Calls for 1,000 concurrent misses', fetches, 'calls', '1', fetches === 1);
 }
@@ -153,14 +153,14 @@ async function memoryOfMany(): Promise<Figure> {
       value: SecretValue.of(value),
     }),
   };
-  await using agent = createKeyturnAgent({ agentId: 'bench', source, maxEntries: 10_000 });
+  await using agent = createAgentSecrets({ agentId: 'bench', source, maxEntries: 10_000 });
   const used = () => {
     globalThis.gc?.();
     const { heapUsed, arrayBuffers } = process.memoryUsage();
     return heapUsed + arrayBuffers;
   };
   const before = used();
-  for (let index = 0; index < 10_000; index += 1) await agent.credential(`agents/${index}/credentials`);
+  for (let index = 0; index < 10_000; index += 1) await agent.get(`agents/${index}/credentials`);
   return figure('Memory of 10,000 secrets', Math.round((used() - before) / 1e6), 'MB', 'shown', true);
 }
 

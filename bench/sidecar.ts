@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { createKeyturnAgent } from '../agent/index.ts';
+import { createAgentSecrets } from '../agent/index.ts';
 import { fieldsOf } from '../agent/secret-version.ts';
 import { startSidecar } from '../agent/sidecar/server.ts';
 import { root } from '../local/root.ts';
@@ -31,7 +31,7 @@ export async function sidecarLoad(): Promise<readonly Figure[]> {
     fields: fieldsOf(text),
     value: SecretValue.of(text),
   };
-  await using agent = createKeyturnAgent({ agentId: 'bench', source: { fetch: async () => version } });
+  await using agent = createAgentSecrets({ agentId: 'bench', source: { fetch: async () => version } });
   await using sidecar = await startSidecar({ agent, token: SecretValue.of(token), port: 0 });
   const path = '/secretsmanager/get?secretId=agents/bench/credentials';
   const answer = await fetch(new URL(path, sidecar.url), {

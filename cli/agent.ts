@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { Command, InvalidArgumentError } from 'commander';
 import {
   type AgentVault,
+  createAgentSecrets,
   createAgentVault,
-  createKeyturnAgent,
   kubernetesLogin,
   tokenFileLogin,
 } from '../agent/index.ts';
@@ -64,7 +64,7 @@ async function serve(flags: AgentFlags): Promise<void> {
   const log = {
     warn: (message: string, fields: object) => console.error(JSON.stringify({ message, ...fields })),
   };
-  await using agent = createKeyturnAgent({
+  await using agent = createAgentSecrets({
     agentId,
     log,
     ttlMs: flags.ttlSeconds * 1_000,

@@ -9,11 +9,11 @@ import { prometheus } from './metrics.ts';
 import { RefusedRequestError, type Route, routeOf } from './route.ts';
 import { tokenCheck } from './token.ts';
 
-/** What a sidecar needs of an agent: a `KeyturnAgent` has it. */
+/** What a sidecar needs of an agent: `AgentSecrets` has it. */
 export interface SidecarAgent {
-  credential(secretId: string): Promise<SecretVersion>;
+  get(secretId: string): Promise<SecretVersion>;
   held(secretId: string): SecretVersion | undefined;
-  refreshed(secretId: string): Promise<SecretVersion>;
+  refreshNow(secretId: string): Promise<SecretVersion>;
   version(
     secretId: string,
     which: { readonly versionId?: string; readonly versionStage?: string },
@@ -23,7 +23,7 @@ export interface SidecarAgent {
   health(): { readonly connected: boolean; readonly secrets: readonly SecretHealth[] };
 }
 
-/** What a sidecar needs to read Vault: an `AgentVault` has it. */
+/** What a sidecar needs to read Vault: `AgentVault` has it. */
 export interface SidecarVault {
   get(path: string, options: { readonly mount?: string }): Promise<SecretVersion>;
   health(): readonly SecretHealth[];
@@ -201,7 +201,7 @@ class RequestHandler {
   async #get(route: GetRoute, response: ServerResponse): Promise<void> {
     const { secretId, versionId, versionStage, refreshNow } = route;
     const version = isCurrent(route)
-      ? await (refreshNow ? this.#agent.refreshed(secretId) : this.#agent.credential(secretId))
+      ? await (refreshNow ? this.#agent.refreshNow(secretId) : this.#agent.get(secretId))
       : await this.#agent.version(secretId, {
           ...(versionId !== undefined && { versionId }),
           ...(versionStage !== undefined && { versionStage }),
@@ -249,7 +249,7 @@ class RequestHandler {
       response.write(
         `event: version\nid: ${versionId}\ndata: ${JSON.stringify({ secretId, versionId })}\n\n`,
       );
-    const current = await this.#agent.credential(secretId);
+    const current = await this.#agent.get(secretId);
     this.#count(200);
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
     tell(current);

@@ -1,6 +1,6 @@
 // An agent, as a process of its own: it asks PostgreSQL 50 times a second with whatever login Keyturn's client gives it.
 //   node agent.ts AGENT_ID SECRET TOPIC_ARN TABLE EVENT_BUS
-import { createKeyturnAgent } from '../../agent/index.ts';
+import { createAgentSecrets } from '../../agent/index.ts';
 import type { AgentMessage } from './messages.ts';
 
 const queriesPerSecond = 50;
@@ -8,7 +8,7 @@ const [agentId = '', secret = '', topicArn = '', table = '', eventBusName = ''] 
 const tell = (message: AgentMessage) => void process.send?.(message);
 
 const hears = Promise.withResolvers<void>();
-const agent = createKeyturnAgent({
+const agent = createAgentSecrets({
   agentId,
   topicArn,
   eventBusName,

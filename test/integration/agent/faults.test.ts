@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import {
-  createKeyturnAgent,
-  type KeyturnAgent,
+  type AgentSecrets,
+  createAgentSecrets,
   SecretDeniedError,
   SecretNotFoundError,
   SecretUnavailableError,
@@ -53,8 +53,8 @@ async function put(version: number): Promise<void> {
 const textOf = (version: number) => JSON.stringify({ username: 'a', password: `canary-${version}` });
 
 /** As an agent in production is, but for less patience with the network, and a clock of the test's. */
-function agentBehind(): KeyturnAgent {
-  return createKeyturnAgent({
+function agentBehind(): AgentSecrets {
+  return createAgentSecrets({
     agentId: `agent-${number}`,
     ttlMs,
     staleMs,
@@ -69,8 +69,8 @@ function agentBehind(): KeyturnAgent {
   });
 }
 
-async function passwordOf(agent: KeyturnAgent): Promise<string> {
-  const { password } = (await agent.credential(secret)).fields;
+async function passwordOf(agent: AgentSecrets): Promise<string> {
+  const { password } = (await agent.get(secret)).fields;
   return password instanceof SecretValue ? password.reveal() : 'none';
 }
 
@@ -130,11 +130,11 @@ describe.each(outages)('while Secrets Manager %s', (_, effect) => {
     now = staleMs;
     expect(await passwordOf(agent)).toBe('canary-1');
     now = staleMs + 1;
-    const failure = await failureOf(agent.credential(secret));
+    const failure = await failureOf(agent.get(secret));
     expect(failure).toBeInstanceOf(SecretUnavailableError);
     expectNoSecretIn(failure);
     now += pauseMs;
-    const next = await failureOf(agent.credential(secret));
+    const next = await failureOf(agent.get(secret));
     expect(next).toBeInstanceOf(SecretUnavailableError);
     expectNoSecretIn(next);
     expect(agent.health().secrets).toMatchObject([{ state: 'unavailable' }]);
@@ -152,17 +152,17 @@ describe.each([
 ])('when Secrets Manager %s', (_, code, type) => {
   test('that is an error at once, though a value is held, and what was held is never served again', async () => {
     await using agent = agentBehind();
-    await agent.credential(secret);
+    await agent.get(secret);
     await microburst.inject([onSecrets(refusal(code))]);
     now = ttlMs;
-    const failure = await failureOf(agent.credential(secret));
+    const failure = await failureOf(agent.get(secret));
     expect(failure).toBeInstanceOf(type);
     expectNoSecretIn(failure);
     expect(await microburst.fired(), 'it was asked once').toBe(1);
 
     await microburst.inject([onSecrets({ reset: true })]);
     now += pauseMs;
-    expect(await failureOf(agent.credential(secret))).toBeInstanceOf(SecretUnavailableError);
+    expect(await failureOf(agent.get(secret))).toBeInstanceOf(SecretUnavailableError);
 
     await microburst.inject([]);
     now += pauseMs;
@@ -181,7 +181,7 @@ test('a fault that passes within the attempts of one read is never seen by the a
 test('with the latency of AWS, a thousand who ask at once share one read, and none waits for a renewal ahead of time', async () => {
   await using agent = agentBehind();
   await microburst.inject([onSecrets({ latency: { preset: 'secretsmanager' } })]);
-  await Promise.all(Array.from({ length: 1_000 }, () => agent.credential(secret)));
+  await Promise.all(Array.from({ length: 1_000 }, () => agent.get(secret)));
   expect(await microburst.fired()).toBe(1);
   expect(agent.stats()).toMatchObject({ misses: 1_000, fetches: 1 });
 

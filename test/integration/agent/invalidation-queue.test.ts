@@ -23,7 +23,7 @@ import {
   TagQueueCommand,
 } from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createKeyturnAgent, type KeyturnAgentOptions } from '../../../agent/index.ts';
+import { type AgentSecretsOptions, createAgentSecrets } from '../../../agent/index.ts';
 import { openInvalidationQueue } from '../../../agent/invalidation-queue.ts';
 import { startMinistack } from '../../../local/ministack/server.ts';
 import { freePort } from '../../../local/ports.ts';
@@ -34,7 +34,7 @@ let ministack: Awaited<ReturnType<typeof startMinistack>>;
 let topicArn: string;
 let sns: SNSClient;
 let sqs: SQSClient;
-let aws: Required<Pick<NonNullable<KeyturnAgentOptions['aws']>, 'region' | 'endpoint' | 'credentials'>>;
+let aws: Required<Pick<NonNullable<AgentSecretsOptions['aws']>, 'region' | 'endpoint' | 'credentials'>>;
 
 beforeAll(async () => {
   const port = await freePort();
@@ -58,8 +58,8 @@ const queues = async () =>
   (await sqs.send(new ListQueuesCommand({ QueueNamePrefix: 'keyturn-agent-' }))).QueueUrls ?? [];
 const subscriptions = async () =>
   (await sns.send(new ListSubscriptionsByTopicCommand({ TopicArn: topicArn }))).Subscriptions ?? [];
-const agentOn = (store: Store, options: Partial<KeyturnAgentOptions> = {}) =>
-  createKeyturnAgent({ agentId: 'billing-7', topicArn, instanceId: 'pod-1', source: store, aws, ...options });
+const agentOn = (store: Store, options: Partial<AgentSecretsOptions> = {}) =>
+  createAgentSecrets({ agentId: 'billing-7', topicArn, instanceId: 'pod-1', source: store, aws, ...options });
 
 /** As invalidate-caches says that AWSCURRENT moved. */
 function publish(store: Store, agentId = 'billing-7') {
@@ -80,16 +80,13 @@ function publish(store: Store, agentId = 'billing-7') {
 test('an agent with a topic makes its queue, hears of its own secrets, and removes what it made', async () => {
   const store = new Store();
   const agent = agentOn(store);
-  const first = await agent.credential(secret);
+  const first = await agent.get(secret);
   await until('the agent hears', async () => agent.connected || undefined);
   expect(await queues()).toHaveLength(1);
   expect(await subscriptions()).toHaveLength(1);
 
   await publish(store);
-  await until(
-    'the new version is here',
-    async () => (await agent.credential(secret)).versionId !== first.versionId,
-  );
+  await until('the new version is here', async () => (await agent.get(secret)).versionId !== first.versionId);
 
   await agent.close();
   expect(await queues()).toEqual([]);
@@ -100,21 +97,21 @@ test("another agent's notices do not reach it, and what was read before it heard
   const store = new Store();
   const said: string[] = [];
   await using agent = agentOn(store, { log: { warn: (message) => said.push(message) } });
-  await agent.credential(secret);
+  await agent.get(secret);
   await until('the agent hears', async () => agent.connected || undefined);
-  await agent.credential(secret);
+  await agent.get(secret);
   expect(store.fetches).toHaveLength(2);
   await publish(store, 'research-1');
   await publish(store);
   const newest = store.current;
-  await until('the agent heard', async () => Number((await agent.credential(secret)).versionId) === newest);
+  await until('the agent heard', async () => Number((await agent.get(secret)).versionId) === newest);
   expect(said).toEqual([]);
 });
 
 test('a queue that is removed under an agent is made anew, and what came meanwhile is read', async () => {
   const store = new Store();
   await using agent = agentOn(store);
-  await agent.credential(secret);
+  await agent.get(secret);
   await until('the agent hears', async () => agent.connected || undefined);
   const [QueueUrl] = await queues();
   await sqs.send(new DeleteQueueCommand({ QueueUrl }));
@@ -122,7 +119,7 @@ test('a queue that is removed under an agent is made anew, and what came meanwhi
   const newest = store.current;
   await until(
     'the agent is up to date',
-    async () => Number((await agent.credential(secret)).versionId) === newest,
+    async () => Number((await agent.get(secret)).versionId) === newest,
     45_000, // A poll that is under way goes on for 20 s.
   );
   await until('the agent hears again', async () => agent.connected && (await queues()).length === 1);
@@ -184,7 +181,7 @@ test('a topic that can not be subscribed leaves no queue, and an agent goes on w
   ).rejects.toThrow();
   expect(await queues()).toEqual([]);
   const agent = agentOn(new Store(), { topicArn: nowhere });
-  await expect(agent.credential(secret)).resolves.toMatchObject({ stages: ['AWSCURRENT'] });
+  await expect(agent.get(secret)).resolves.toMatchObject({ stages: ['AWSCURRENT'] });
   expect(agent.connected).toBe(false);
   await agent.close();
 });
@@ -219,14 +216,14 @@ test('"Secret Adopted" reaches the bus with the agent, the instance and the vers
       arn: 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:agents/billing-7/credentials-a1B2c3',
     }),
   };
-  await using agent = createKeyturnAgent({
+  await using agent = createAgentSecrets({
     agentId: 'billing-7',
     instanceId: 'pod-1',
     source,
     aws,
     eventBusName: 'keyturn-test',
   });
-  const { versionId } = await agent.credential(secret);
+  const { versionId } = await agent.get(secret);
   const heard = await until('the event is heard', async () => {
     const { Messages } = await sqs.send(new ReceiveMessageCommand({ QueueUrl }));
     return Messages?.[0]?.Body;

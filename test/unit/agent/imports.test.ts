@@ -15,7 +15,7 @@ test('importing keyturn/agent brings neither a rotator, nor a function, nor node
     metafile: true,
   });
   const files = Object.keys(metafile.inputs);
-  expect(files).toContain('agent/keyturn-agent.ts');
+  expect(files).toContain('agent/agent-secrets.ts');
   const foreign = files.filter(
     (file) => !/^(agent|events|shared\/credential|shared\/notification\/agent-names)\b/.test(file),
   );

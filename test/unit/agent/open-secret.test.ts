@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { expect, test } from 'vitest';
-import { createKeyturnAgent, SecretDisposedError, SecretValue } from '../../../agent/index.ts';
+import { createAgentSecrets, SecretDisposedError, SecretValue } from '../../../agent/index.ts';
 import { Store, secret, timeOf } from './setting.ts';
 
 const password = 'canary/3f9d+1c"x';
@@ -14,7 +14,7 @@ function agentWith(fields: object) {
   store.rotate(JSON.stringify(fields));
   return {
     store,
-    agent: createKeyturnAgent({
+    agent: createAgentSecrets({
       agentId: 'billing-7',
       source: store,
       ...timeOf(store),
@@ -37,7 +37,7 @@ test('clearing one holder empties neither another nor the cache', async () => {
   const [one, other] = [await agent.open(secret), await agent.open(secret)];
   one[Symbol.dispose]();
   expect(secretOf(other.fields.password).reveal()).toBe(password);
-  expect(secretOf((await agent.credential(secret)).fields.password).reveal()).toBe(password);
+  expect(secretOf((await agent.get(secret)).fields.password).reveal()).toBe(password);
   expect(store.fetches).toHaveLength(1);
 });
 
@@ -69,14 +69,14 @@ test('an opened secret shows nowhere', async () => {
 test('a turn works with one version, the next one with the newer', async () => {
   const { agent, store } = agentWith({ password });
   const seen = await agent.turn(async (pinned) => {
-    const before = await pinned.credential(secret);
+    const before = await pinned.get(secret);
     agent.invalidate(secret);
     store.rotate();
-    await agent.credential(secret);
-    return [before.versionId, (await pinned.credential(secret)).versionId];
+    await agent.get(secret);
+    return [before.versionId, (await pinned.get(secret)).versionId];
   });
   expect(seen[0]).toBe(seen[1]);
-  const next = await agent.turn((pinned) => pinned.credential(secret));
+  const next = await agent.turn((pinned) => pinned.get(secret));
   expect(next.versionId).not.toBe(seen[0]);
 });
 
@@ -84,19 +84,19 @@ test('a read that failed in a turn is tried again', async () => {
   const { agent, store } = agentWith({ password });
   await agent.turn(async (pinned) => {
     store.failure = new Error('away');
-    await expect(pinned.credential(secret)).rejects.toThrow();
+    await expect(pinned.get(secret)).rejects.toThrow();
     store.failure = undefined;
     store.now += 60_000;
-    await expect(pinned.credential(secret)).resolves.toMatchObject({ stages: ['AWSCURRENT'] });
+    await expect(pinned.get(secret)).resolves.toMatchObject({ stages: ['AWSCURRENT'] });
   });
 });
 
 test('invalidate reads again before the next use; stats and health tell what happened', async () => {
   const { agent, store } = agentWith({ password });
-  await agent.credential(secret);
-  await agent.credential(secret);
+  await agent.get(secret);
+  await agent.get(secret);
   agent.invalidate();
-  const { versionId } = await agent.credential(secret);
+  const { versionId } = await agent.get(secret);
   expect(agent.stats()).toEqual({ hits: 1, misses: 2, fetches: 2, failedReads: 0, servedStale: 0 });
   expect(agent.health()).toEqual({
     connected: false,
@@ -104,10 +104,10 @@ test('invalidate reads again before the next use; stats and health tell what hap
   });
   store.now += 400_000;
   store.failure = new TypeError('away');
-  await agent.credential(secret);
+  await agent.get(secret);
   expect(agent.health().secrets[0]).toMatchObject({ state: 'stale', ageMs: 400_000, failure: 'TypeError' });
   store.now += 3_600_000;
-  await expect(agent.credential(secret)).rejects.toThrow();
+  await expect(agent.get(secret)).rejects.toThrow();
   expect(agent.health().secrets[0]).toEqual({ secretId: secret, state: 'unavailable', failure: 'TypeError' });
   expect(agent.stats()).toMatchObject({ servedStale: 1, failedReads: 2 });
 });

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import { createKeyturnAgent, retryOnAuthFailure } from '../../../agent/index.ts';
+import { createAgentSecrets, retryOnAuthFailure } from '../../../agent/index.ts';
 import { Store, secret, timeOf, versionIdOf } from './setting.ts';
 
 function agentOn(store = new Store()) {
   return {
     store,
-    agent: createKeyturnAgent({
+    agent: createAgentSecrets({
       agentId: 'billing-7',
       source: store,
       ...timeOf(store),
@@ -26,7 +26,7 @@ const apiOf = (store: Store) => {
 test('a key that was revoked meanwhile is read again, and the request done once more', async () => {
   const { store, agent } = agentOn();
   const { asked, request } = apiOf(store);
-  await agent.credential(secret);
+  await agent.get(secret);
   store.rotate();
   await expect(retryOnAuthFailure(agent, secret, request)).resolves.toEqual({ status: 200 });
   expect(asked).toEqual([versionIdOf(0), versionIdOf(1)]);
@@ -35,7 +35,7 @@ test('a key that was revoked meanwhile is read again, and the request done once 
 test('a client that throws its refusal is retried as well', async () => {
   const { store, agent } = agentOn();
   const { request } = apiOf(store);
-  await agent.credential(secret);
+  await agent.get(secret);
   store.rotate();
   const throwing = async (version: { versionId: string }) => {
     const answer = await request(version);
@@ -65,7 +65,7 @@ test('any other failure is the caller’s, at once', async () => {
 
 test('what a refusal looks like is settable', async () => {
   const { store, agent } = agentOn();
-  await agent.credential(secret);
+  await agent.get(secret);
   store.rotate();
   const odd = async ({ versionId }: { versionId: string }) =>
     versionId === versionIdOf(1) ? 'ok' : 'bad key';

@@ -3,7 +3,7 @@ import type { Adoption } from '../../../agent/adoption.ts';
 import {
   AgentClosedError,
   type ConnectionDriver,
-  createKeyturnAgent,
+  createAgentSecrets,
   RotatingConnections,
   reveal,
   SecretMalformedError,
@@ -227,7 +227,7 @@ describe('closing', () => {
 
   test('comes with the agent that made them, which also tells of their adoptions', async () => {
     const told: Adoption[] = [];
-    const agent = createKeyturnAgent({
+    const agent = createAgentSecrets({
       agentId: 'billing-7',
       source: store,
       onAdopted: (one) => told.push(one),

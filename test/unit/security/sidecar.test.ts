@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createKeyturnAgent, type KeyturnAgent } from '../../../agent/index.ts';
+import { type AgentSecrets, createAgentSecrets } from '../../../agent/index.ts';
 import { type Sidecar, startSidecar } from '../../../agent/sidecar/server.ts';
 import {
   sidecarToken,
@@ -16,11 +16,11 @@ import { SecretValue } from '../../../shared/credential/secret-value.ts';
 import { Store, secret, timeOf } from '../agent/setting.ts';
 
 const token = 'a-token-that-nobody-else-has-0123456789';
-let agent: KeyturnAgent;
+let agent: AgentSecrets;
 let sidecar: Sidecar;
 beforeAll(async () => {
   const store = new Store();
-  agent = createKeyturnAgent({ agentId: 'billing-7', source: store, ...timeOf(store) });
+  agent = createAgentSecrets({ agentId: 'billing-7', source: store, ...timeOf(store) });
   sidecar = await startSidecar({ agent, token: SecretValue.of(token), port: 0 });
 });
 afterAll(async () => {

@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createKeyturnAgent, type KeyturnAgent } from '../../../agent/index.ts';
+import { type AgentSecrets, createAgentSecrets } from '../../../agent/index.ts';
 import { BeyondLoopbackError, type Sidecar, startSidecar } from '../../../agent/sidecar/server.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
 import { Store, secret, settled, timeOf, versionIdOf } from '../agent/setting.ts';
@@ -8,12 +8,12 @@ import { Store, secret, settled, timeOf, versionIdOf } from '../agent/setting.ts
 const token = 'a-token-of-the-sidecar';
 const withToken = { 'X-Aws-Parameters-Secrets-Token': token };
 let store: Store;
-let agent: KeyturnAgent;
+let agent: AgentSecrets;
 let sidecar: Sidecar;
 
 beforeEach(async () => {
   store = new Store();
-  agent = createKeyturnAgent({ agentId: 'billing-7', source: store, ...timeOf(store) });
+  agent = createAgentSecrets({ agentId: 'billing-7', source: store, ...timeOf(store) });
   sidecar = await startSidecar({ agent, token: SecretValue.of(token), port: 0 });
 });
 afterEach(async () => {
@@ -182,7 +182,7 @@ test('a watch tells the version in force, then each new one, and never a value',
           if (events.length === 1) {
             store.rotate();
             agent.invalidate(secret);
-            void agent.credential(secret);
+            void agent.get(secret);
           }
           if (events.length >= count) resolve();
         }),

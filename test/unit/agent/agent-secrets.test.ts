@@ -5,8 +5,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import {
   type Adoption,
   AgentClosedError,
-  createKeyturnAgent,
-  type KeyturnAgent,
+  type AgentSecrets,
+  createAgentSecrets,
 } from '../../../agent/index.ts';
 import type { VersionNotice } from '../../../agent/version-floor.ts';
 import { PostgresServer } from './postgres-server.ts';
@@ -17,7 +17,7 @@ const secretsManager = mockClient(SecretsManagerClient);
 const sqs = mockClient(SQSClient);
 let server: PostgresServer;
 let store: Store;
-let agent: KeyturnAgent;
+let agent: AgentSecrets;
 let port: number;
 const queue: VersionNotice[] = [];
 const adoptions: Adoption[] = [];
@@ -44,7 +44,7 @@ beforeEach(async () => {
     return { Messages: queue.splice(0).map((notice) => ({ ReceiptHandle: 'r', Body: bodyOf(notice) })) };
   });
   moveTo('agent_a');
-  agent = createKeyturnAgent({
+  agent = createAgentSecrets({
     agentId,
     queueUrl: 'https://sqs.eu-central-1.amazonaws.com/123456789012/keyturn-billing-7',
     aws: { region: 'eu-central-1' },
@@ -96,7 +96,7 @@ test('a rotation reaches the pool and the credential through the queue, and is r
   arrived.resolve();
   await server.until(() => adoptions.length === 2);
   expect((await pool.query('whoami')).rows).toEqual([{ login: 'agent_b' }]);
-  const { versionId, fields } = await agent.credential(secret);
+  const { versionId, fields } = await agent.get(secret);
   expect(versionId).toBe(notice.versionId);
   expect(`${fields.apiKey}`).toBe('[secret]');
   expect(adoptions.at(-1)).toMatchObject({ secret, versionId });
@@ -104,22 +104,22 @@ test('a rotation reaches the pool and the credential through the queue, and is r
 });
 
 test('one without a queue lives by its TTL', async () => {
-  const alone = createKeyturnAgent({ agentId, aws: { region: 'eu-central-1' }, now: () => store.now });
-  const { versionId } = await alone.credential(secret);
+  const alone = createAgentSecrets({ agentId, aws: { region: 'eu-central-1' }, now: () => store.now });
+  const { versionId } = await alone.get(secret);
   const notice = moveTo('agent_b');
   expect(alone.connected).toBe(false);
-  expect((await alone.credential(secret)).versionId).toBe(versionId);
+  expect((await alone.get(secret)).versionId).toBe(versionId);
   store.now += 300_000;
-  expect((await alone.credential(secret)).versionId).toBe(notice.versionId);
+  expect((await alone.get(secret)).versionId).toBe(notice.versionId);
   await alone.close();
 });
 
 test('tells who listens of a version that comes in, and reads anew on demand', async () => {
-  await agent.credential(secret);
+  await agent.get(secret);
   const told: string[] = [];
   using _listening = agent.onChange(secret, ({ versionId }) => told.push(versionId));
   const notice = moveTo('agent_b');
-  expect((await agent.refreshed(secret)).versionId).toBe(notice.versionId);
+  expect((await agent.refreshNow(secret)).versionId).toBe(notice.versionId);
   expect(told).toEqual([notice.versionId]);
 });
 
@@ -129,7 +129,7 @@ test('serves nothing once closed, and may be closed twice', async () => {
   arrived.resolve();
   await agent.close();
   await agent.close();
-  await expect(agent.credential(secret)).rejects.toThrow(AgentClosedError);
+  await expect(agent.get(secret)).rejects.toThrow(AgentClosedError);
   await expect(pool.query('whoami')).rejects.toThrow(AgentClosedError);
   expect(() => agent.postgres(secret)).toThrow(AgentClosedError);
   await server.until(() => server.sessions.size === 0);

@@ -22,7 +22,7 @@ import { agentSecretsManager, secretsManagerSource } from './secrets-manager-sou
 import { type PinnedSecrets, turnWith } from './turn.ts';
 
 /** All durations are in milliseconds. */
-export interface KeyturnAgentOptions
+export interface AgentSecretsOptions
   extends Pick<SecretCacheOptions, 'ttlMs' | 'staleMs' | 'maxEntries' | 'now' | 'wait' | 'random'>,
     Pick<InvalidationOptions, 'log' | 'onConnected'> {
   /** As in the secret's tag `agent_id`. */
@@ -55,14 +55,14 @@ export type AgentPoolOptions = Omit<RotatingPoolOptions, 'cache' | 'secretId' | 
  * An agent's secrets: always right, at most a TTL late, and with a queue not even that.
  *
  * @example
- * await using agent = createKeyturnAgent({ agentId: 'billing-7', queueUrl });
- * const { fields } = await agent.credential('agents/billing-7/credentials');
+ * await using agent = createAgentSecrets({ agentId: 'billing-7', topicArn });
+ * const { fields } = await agent.get('agents/billing-7/credentials');
  * const pool = agent.postgres('agents/billing-7/credentials');
  * const { rows } = await pool.query('select 1');
  */
-export class KeyturnAgent implements AsyncDisposable {
+export class AgentSecrets implements AsyncDisposable {
   readonly #cache: SecretCache;
-  readonly #options: KeyturnAgentOptions;
+  readonly #options: AgentSecretsOptions;
   readonly #source: SecretSource;
   readonly #listener: InvalidationListener | undefined;
   readonly #owned: { destroy(): void }[] = [];
@@ -75,7 +75,7 @@ export class KeyturnAgent implements AsyncDisposable {
   #sqsClient: SQSClient | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(options: KeyturnAgentOptions) {
+  constructor(options: AgentSecretsOptions) {
     this.#options = options;
     this.#instanceId = options.instanceId ?? `${hostname()}-${process.pid}`;
     this.#adopted = this.#adoptionListeners();
@@ -106,21 +106,21 @@ export class KeyturnAgent implements AsyncDisposable {
    * The version of a secret that is in force. Ask each time it is needed instead of keeping it: what is cached costs next to
    * nothing. Fails with SecretUnavailable-, SecretNotFound-, SecretDenied- or SecretMalformedError.
    */
-  credential(secretId: string): Promise<SecretVersion> {
+  get(secretId: string): Promise<SecretVersion> {
     return this.#cache.get(secretId);
   }
 
-  /** As `credential`, for one who can do without waiting: undefined where `credential` would have to read. */
+  /** As `get`, for one who can do without waiting: undefined where `get` would have to read. */
   held(secretId: string): SecretVersion | undefined {
     return this.#cache.held(secretId);
   }
 
-  /** As `credential`, read anew: for one that the target has just refused. */
-  async refreshed(secretId: string): Promise<SecretVersion> {
+  /** As `get`, but read now: for one whose target has just refused what `get` gave. */
+  async refreshNow(secretId: string): Promise<SecretVersion> {
     return this.#cache.refresh(secretId);
   }
 
-  /** One certain version, read each time: what isn't in force is asked for too rarely to be held. Fails as `credential`. */
+  /** One certain version, read each time: what isn't in force is asked for too rarely to be held. Fails as `get`. */
   async version(secretId: string, which: WhichVersion): Promise<SecretVersion> {
     if (this.#closing) throw new AgentClosedError('The agent is closed');
     return this.#source.fetch(secretId, which);
@@ -131,9 +131,9 @@ export class KeyturnAgent implements AsyncDisposable {
     this.#cache.invalidate(secretId);
   }
 
-  /** A version's fields in values of the caller's own, which are cleared when it is disposed of. Fails as `credential`. */
+  /** A version's fields in values of the caller's own, which are cleared when it is disposed of. Fails as `get`. */
   async open(secretId: string): Promise<OpenSecret> {
-    return openSecret(await this.credential(secretId));
+    return openSecret(await this.get(secretId));
   }
 
   /**
@@ -152,7 +152,7 @@ export class KeyturnAgent implements AsyncDisposable {
 
   /** Does a turn's work with one version of each secret. See {@link PinnedSecrets}. */
   async turn<Result>(work: (pinned: PinnedSecrets) => Promise<Result>): Promise<Result> {
-    return turnWith((secretId) => this.credential(secretId), work);
+    return turnWith((secretId) => this.get(secretId), work);
   }
 
   /** Takes the values of this agent's secrets out of a text that is to be logged. See {@link Redactor}. */
@@ -307,7 +307,7 @@ export class KeyturnAgent implements AsyncDisposable {
   }
 }
 
-/** See {@link KeyturnAgent}. */
-export function createKeyturnAgent(options: KeyturnAgentOptions): KeyturnAgent {
-  return new KeyturnAgent(options);
+/** See {@link AgentSecrets}. */
+export function createAgentSecrets(options: AgentSecretsOptions): AgentSecrets {
+  return new AgentSecrets(options);
 }
