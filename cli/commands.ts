@@ -66,6 +66,11 @@ export const commands: readonly CommandEntry[] = [
     load: async () => (await import('./drift.ts')).driftCommand(),
   },
   {
+    name: 'redrive',
+    summary: 'Deliver what was given up again, once its cause is mended',
+    load: async () => (await import('./redrive.ts')).redriveCommand(),
+  },
+  {
     name: 'unstick',
     summary: 'Explain what a rotation is stuck at, and end it',
     load: async () => (await import('./unstick.ts')).unstickCommand(),

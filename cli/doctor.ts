@@ -1,4 +1,4 @@
-import { CloudFormationClient, paginateListStackResources } from '@aws-sdk/client-cloudformation';
+import { CloudFormationClient } from '@aws-sdk/client-cloudformation';
 import { CloudWatchClient } from '@aws-sdk/client-cloudwatch';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
@@ -11,13 +11,7 @@ import { SNSClient } from '@aws-sdk/client-sns';
 import { STSClient } from '@aws-sdk/client-sts';
 import { Command } from 'commander';
 import { type Deployment, type DeploymentFlags, onDeployment, openDeployment } from './deployment.ts';
-import {
-  type Check,
-  type DoctorParts,
-  type StackResource,
-  type Verdict,
-  verdictsOf,
-} from './doctor/check.ts';
+import { type Check, type DoctorParts, type Verdict, verdictsOf } from './doctor/check.ts';
 import {
   alertsReachSomebody,
   noAlarmIsOn,
@@ -32,6 +26,7 @@ import { exit } from './exit.ts';
 import { plain } from './failure.ts';
 import { terminal } from './output.ts';
 import { queues } from './queues.ts';
+import { stackResources } from './stack-resources.ts';
 import { table } from './table.ts';
 
 const checks: readonly Check[] = [
@@ -101,7 +96,7 @@ async function partsOf({ stage, aws, output }: Deployment): Promise<DoctorParts>
     stage,
     output,
     now: () => new Date(),
-    resources: await resourcesOf(new CloudFormationClient(aws), `keyturn-${stage}`),
+    resources: await stackResources(new CloudFormationClient(aws), `keyturn-${stage}`),
     cloudWatch: new CloudWatchClient(aws),
     dynamo: new DynamoDBClient(aws),
     eventBridge: new EventBridgeClient(aws),
@@ -114,18 +109,4 @@ async function partsOf({ stage, aws, output }: Deployment): Promise<DoctorParts>
     sqs: queues(aws),
     sts: new STSClient(aws),
   };
-}
-
-async function resourcesOf(
-  client: CloudFormationClient,
-  StackName: string,
-): Promise<readonly StackResource[]> {
-  const found: StackResource[] = [];
-  for await (const { StackResourceSummaries = [] } of paginateListStackResources({ client }, { StackName })) {
-    for (const { LogicalResourceId, PhysicalResourceId, ResourceType } of StackResourceSummaries) {
-      if (LogicalResourceId && PhysicalResourceId && ResourceType)
-        found.push({ logicalId: LogicalResourceId, physicalId: PhysicalResourceId, type: ResourceType });
-    }
-  }
-  return found;
 }

@@ -10,6 +10,7 @@ import type { SNSClient } from '@aws-sdk/client-sns';
 import type { SQSClient } from '@aws-sdk/client-sqs';
 import type { STSClient } from '@aws-sdk/client-sts';
 import { sentenceOf } from '../failure.ts';
+import type { StackResource } from '../stack-resources.ts';
 
 /** One thing that was looked at. `unknown`: it couldn't be, and `what` says why. */
 export interface Verdict {
@@ -18,12 +19,6 @@ export interface Verdict {
   readonly what: string;
   /** What makes it well. */
   readonly remedy?: string;
-}
-
-export interface StackResource {
-  readonly logicalId: string;
-  readonly physicalId: string;
-  readonly type: string;
 }
 
 export interface DoctorParts {

@@ -58,6 +58,20 @@ const needs: readonly Need[] = [
   { functionName: 'check-backend-health', actions: ['dynamodb:GetItem', 'dynamodb:PutItem'], on: table },
   { functionName: 'alert-rotation-failure', actions: ['sns:Publish'], on: alerts },
   { functionName: 'record-adoption', actions: ['dynamodb:PutItem'], on: table },
+  {
+    functionName: 'reconcile-fleet',
+    actions: ['secretsmanager:DescribeSecret', 'secretsmanager:GetSecretValue'],
+    on: secret,
+    conditional: true,
+  },
+  { functionName: 'reconcile-fleet', actions: ['sns:Publish'], on: alerts },
+  {
+    functionName: 'reconcile-mirrors',
+    actions: ['secretsmanager:DescribeSecret', 'secretsmanager:GetSecretValue'],
+    on: secret,
+    conditional: true,
+  },
+  { functionName: 'reconcile-mirrors', actions: ['sns:Publish'], on: alerts },
 ];
 
 /** The conditions of our policies, as they are met where the functions run. */
