@@ -51,7 +51,7 @@ export interface ModelSession {
 
 /**
  * PostgreSQL's roles in memory: logins, passwords as SCRAM verifiers, memberships, comments, transactions, advisory locks and
- * sessions. It knows the statements that Keyturn sends and no others. A suite runs the same statements on a real server.
+ * sessions. It knows the statements that Keyturn sends and no others. test/faults/conformance runs the same statements on a real server.
  */
 export class PostgresModel {
   readonly roles = new Map<string, ModelRole>();
@@ -92,7 +92,9 @@ export class PostgresModel {
     if (!role || role.verifier === undefined || !fits(password, role.verifier))
       throw new ModelSqlError('28P01');
     if (!role.login) throw new ModelSqlError('28000');
-    return this.#open(user, role.setRole);
+    // A role that the login may not set is passed over, with a warning.
+    const mayBe = role.setRole !== undefined && role.memberOf.get(role.setRole)?.set === true;
+    return this.#open(user, mayBe ? role.setRole : undefined);
   }
 
   #open(user: string, setRole: string | undefined): ModelSession {
@@ -202,7 +204,12 @@ export class PostgresModel {
       if (sql.startsWith('SELECT pg_advisory_xact_lock')) {
         const row = [{ pg_advisory_xact_lock: '' }];
         const taken = this.#lock(text(0), entry, held, () => open);
-        return taken ? taken.then(() => row) : row;
+        // Without BEGIN the statement is a transaction of its own.
+        const answer = () => {
+          if (!changes) letGo();
+          return row;
+        };
+        return taken ? taken.then(answer) : answer();
       }
       if (sql.includes('FROM pg_control_system()'))
         return [{ replica: false, system: '7000000000000000001' }];

@@ -8,7 +8,7 @@ interface Key {
   readonly custom: Readonly<Record<string, string>>;
 }
 
-/** KV version 2 in memory: versions, check-and-set and custom metadata, as the mirror uses them. */
+/** KV version 2 in memory, as the mirror uses it: versions, check-and-set, custom metadata. test/faults/conformance compares it. */
 export class VaultModel implements Vault {
   readonly keys = new Map<string, Key>();
   /** Told of what is written, once it is. */
@@ -16,13 +16,13 @@ export class VaultModel implements Vault {
 
   async readData(path: string): Promise<{ data: Record<string, unknown>; version: number } | undefined> {
     const key = this.keys.get(path);
-    return key?.data && { data: key.data, version: key.version };
+    return key?.data && { data: structuredClone(key.data), version: key.version };
   }
 
   async writeData(path: string, data: Readonly<Record<string, unknown>>, cas: number): Promise<number> {
     const key = this.keys.get(path) ?? { version: 0, data: undefined, custom: {} };
     if (key.version !== cas) throw new CasMismatchError('The key changed meanwhile');
-    this.keys.set(path, { ...key, version: cas + 1, data: { ...data } });
+    this.keys.set(path, { ...key, version: cas + 1, data: structuredClone({ ...data }) });
     this.onWrite(path, data);
     return cas + 1;
   }
@@ -39,13 +39,19 @@ export class VaultModel implements Vault {
 
   async readKey(path: string): Promise<VaultKey | undefined> {
     const key = this.keys.get(path);
-    return key && { currentVersion: key.version, custom: key.custom, ...(key.data && { data: key.data }) };
+    return (
+      key && {
+        currentVersion: key.version,
+        custom: key.custom,
+        ...(key.data && { data: structuredClone(key.data) }),
+      }
+    );
   }
 
   async list(folder: string): Promise<readonly string[]> {
     const prefix = folder === '' || folder.endsWith('/') ? folder : `${folder}/`;
     const below = [...this.keys.keys()].filter((path) => path.startsWith(prefix));
-    return [...new Set(below.map((path) => path.slice(prefix.length).replace(/\/.*$/, '/')))];
+    return [...new Set(below.map((path) => path.slice(prefix.length).replace(/\/.*$/, '/')))].toSorted();
   }
 
   async remove(path: string): Promise<void> {

@@ -1,0 +1,260 @@
+// The simulation's PostgreSQL must answer as a real one does, in everything that the code under test relies on.
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { freePort } from '../../../local/ports.ts';
+import { startPostgres } from '../../../local/postgres/server.ts';
+import { SecretValue } from '../../../shared/credential/secret-value.ts';
+import { inTransaction } from '../../../shared/rotators/postgres/connection.ts';
+import {
+  identifier,
+  isMember,
+  literal,
+  lockGroup,
+  markRole,
+  roleOf,
+} from '../../../shared/rotators/postgres/roles.ts';
+import { scramVerifier } from '../../../shared/rotators/postgres/scram.ts';
+import { PostgresModel } from '../simulation/postgres-model.ts';
+import { modelServer, realServer, refusalOf, type Server, type Session } from './postgres-server.ts';
+
+const parts = new AsyncDisposableStack();
+afterAll(() => parts.disposeAsync());
+
+const salt = Buffer.alloc(16, 7);
+const verifierOf = (password: string) => scramVerifier(SecretValue.of(password), salt);
+
+async function model(): Promise<Server> {
+  const roles = new PostgresModel();
+  roles.create('admin', { login: true, verifier: verifierOf('admin') });
+  return modelServer(roles);
+}
+
+async function real(): Promise<Server> {
+  const logFile = join(mkdtempSync(join(tmpdir(), 'keyturn-conformance-')), 'postgres.log');
+  const server = parts.use(await startPostgres({ port: await freePort(), logFile }));
+  return realServer(server.port, server.query);
+}
+
+describe.each([
+  ['the model', model],
+  ['a real server', real],
+])('PostgreSQL: %s', (_, start) => {
+  let server: Server;
+  let admin: Session;
+  let names = 0;
+  const newName = () => {
+    names += 1;
+    return `role ${names}`;
+  };
+  beforeAll(async () => {
+    server = await start();
+    admin = await server.logIn('admin', 'admin');
+    parts.defer(() => admin.end());
+  });
+
+  const login = async (password = 'first') => {
+    const name = newName();
+    await server.create(name, { login: true, verifier: verifierOf(password) });
+    return name;
+  };
+  /** As setTwin does. */
+  const makeTwin = async (by: Session, twin: string, group: string, password: string) => {
+    await by.query(`CREATE ROLE ${identifier(twin)} LOGIN INHERIT PASSWORD ${literal(verifierOf(password))}`);
+    await by.query(`GRANT ${identifier(group)} TO ${identifier(twin)} WITH INHERIT TRUE, SET TRUE`);
+    await by.query(`ALTER ROLE ${identifier(twin)} SET role = ${literal(group)}`);
+  };
+  const sessionOf = (session: Session) =>
+    session.query('SELECT current_user::text AS role, session_user::text AS login');
+  const lets = async (user: string, password: string) => {
+    const session = await server.logIn(user, password);
+    const seen = await sessionOf(session);
+    await session.end();
+    return seen;
+  };
+
+  test('a login works with its password and no other', async () => {
+    const name = await login();
+    expect(await lets(name, 'first')).toEqual([{ role: name, login: name }]);
+    expect(await refusalOf(server.logIn(name, 'second'))).toBe('28P01');
+    expect(await refusalOf(server.logIn('nobody', 'first'))).toBe('28P01');
+  });
+
+  test('a login that is locked is told so, if it knows its password', async () => {
+    const name = newName();
+    await server.create(name, { login: false, verifier: verifierOf('first') });
+    expect(await refusalOf(server.logIn(name, 'first'))).toBe('28000');
+    expect(await refusalOf(server.logIn(name, 'second'))).toBe('28P01');
+  });
+
+  test('a revoked login is refused, its sessions go on until they are ended', async () => {
+    const name = await login();
+    const session = await server.logIn(name, 'first');
+    await admin.query(`ALTER ROLE ${identifier(name)} NOLOGIN PASSWORD NULL`);
+    expect(await refusalOf(server.logIn(name, 'first'))).toBe('28P01');
+    expect(await session.query('SELECT 1')).toHaveLength(1);
+    const ended = await admin.query(
+      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1',
+      [name],
+    );
+    expect(ended).toEqual([{ pg_terminate_backend: true }]);
+    expect(await refusalOf(session.query('SELECT 1'))).toBeDefined();
+    expect(await roleOf(admin, name)).toMatchObject({ canLogIn: false });
+  });
+
+  test('a revoked login comes back with a new password, with its grants', async () => {
+    const [group, twin] = [await login(), newName()];
+    await makeTwin(admin, twin, group, 'first');
+    await admin.query(`ALTER ROLE ${identifier(twin)} NOLOGIN PASSWORD NULL`);
+    await admin.query(
+      `ALTER ROLE ${identifier(twin)} LOGIN INHERIT PASSWORD ${literal(verifierOf('second'))}`,
+    );
+    expect(await lets(twin, 'second')).toEqual([{ role: group, login: twin }]);
+    expect(await refusalOf(server.logIn(twin, 'first'))).toBe('28P01');
+  });
+
+  test("a twin works in its group's role, by membership", async () => {
+    const [group, twin] = [await login(), newName()];
+    await makeTwin(admin, twin, group, 'first');
+    const session = await server.logIn(twin, 'first');
+    expect(await sessionOf(session)).toEqual([{ role: group, login: twin }]);
+    const inherits = `SELECT pg_has_role(session_user, to_regrole($1), 'USAGE') AS inherits`;
+    expect(await session.query(inherits, [identifier(group)])).toEqual([{ inherits: true }]);
+    expect(await session.query(inherits, [identifier('nobody')])).toEqual([{ inherits: null }]);
+    await session.query('SET ROLE NONE');
+    expect(await sessionOf(session)).toEqual([{ role: twin, login: twin }]);
+    await session.end();
+    expect(await isMember(admin, twin, group)).toBe(true);
+    expect(await isMember(admin, group, twin)).toBe(false);
+    expect(await isMember(admin, twin, 'nobody')).toBe(false);
+  });
+
+  test('a login whose role is set to a group that it is no member of works in its own', async () => {
+    const [group, name] = [await login(), newName()];
+    await server.create(name, { login: true, verifier: verifierOf('first'), setRole: group });
+    expect(await lets(name, 'first')).toEqual([{ role: name, login: name }]);
+    const session = await server.logIn(name, 'first');
+    expect(
+      await session.query(`SELECT pg_has_role(session_user, to_regrole($1), 'USAGE') AS inherits`, [
+        identifier(group),
+      ]),
+    ).toEqual([{ inherits: false }]);
+    await session.end();
+  });
+
+  test('a session that stands in another role changes its own password after SET ROLE NONE', async () => {
+    const [group, twin] = [await login(), newName()];
+    await makeTwin(admin, twin, group, 'first');
+    const session = await server.logIn(twin, 'first');
+    await session.query('SET ROLE NONE');
+    await session.query(`ALTER ROLE ${identifier(twin)} PASSWORD ${literal(verifierOf('second'))}`);
+    await session.end();
+    expect(await refusalOf(server.logIn(twin, 'first'))).toBe('28P01');
+    expect(await lets(twin, 'second')).toEqual([{ role: group, login: twin }]);
+  });
+
+  test('a transaction is seen by others when it commits, and by itself before', async () => {
+    const [group, twin] = [await login(), newName()];
+    const mine = await server.logIn('admin', 'admin');
+    await mine.query('BEGIN');
+    await makeTwin(mine, twin, group, 'first');
+    await markRole(mine, twin, 'v1');
+    expect(await roleOf(mine, twin)).toEqual({ canLogIn: true, versionId: 'v1', madeByKeyturn: true });
+    expect(await roleOf(admin, twin)).toBeUndefined();
+    expect(await refusalOf(server.logIn(twin, 'first'))).toBe('28P01');
+    await mine.query('COMMIT');
+    await mine.end();
+    expect(await roleOf(admin, twin)).toEqual({ canLogIn: true, versionId: 'v1', madeByKeyturn: true });
+    expect(await lets(twin, 'first')).toEqual([{ role: group, login: twin }]);
+  });
+
+  test('a transaction that is rolled back, or whose session ends, leaves nothing', async () => {
+    const [group, twin] = [await login(), newName()];
+    const refused = inTransaction(admin, async () => {
+      await makeTwin(admin, twin, group, 'first');
+      await admin.query(`CREATE ROLE ${identifier(twin)} LOGIN INHERIT PASSWORD 'x'`);
+    });
+    expect(await refusalOf(refused)).toBe('42710');
+    expect(await roleOf(admin, twin)).toBeUndefined();
+    const mine = await server.logIn('admin', 'admin');
+    await mine.query('BEGIN');
+    await makeTwin(mine, twin, group, 'first');
+    await mine.end();
+    expect(await roleOf(admin, twin)).toBeUndefined();
+  });
+
+  test('a transaction in which a statement failed takes no other, and commits nothing', async () => {
+    const name = await login();
+    const mine = await server.logIn('admin', 'admin');
+    await mine.query('BEGIN');
+    await markRole(mine, name, 'v1');
+    expect(await refusalOf(markRole(mine, 'nobody', 'v1'))).toBe('42704');
+    expect(await refusalOf(roleOf(mine, name))).toBe('25P02');
+    await mine.query('COMMIT');
+    expect((await roleOf(mine, name))?.versionId).toBeUndefined();
+    await mine.end();
+  });
+
+  test.each([
+    ['ALTER ROLE', `ALTER ROLE "nobody" NOLOGIN PASSWORD NULL`, '42704'],
+    ['GRANT of it', `GRANT "nobody" TO "admin" WITH INHERIT TRUE, SET TRUE`, '42704'],
+    ['GRANT to it', `GRANT "admin" TO "nobody" WITH INHERIT TRUE, SET TRUE`, '42704'],
+    ['COMMENT', `COMMENT ON ROLE "nobody" IS 'keyturn:v1'`, '42704'],
+    ['CREATE ROLE of one that exists', `CREATE ROLE "admin" LOGIN INHERIT PASSWORD 'x'`, '42710'],
+  ])('an unknown role: %s is refused', async (_what, sql, code) => {
+    expect(await refusalOf(admin.query(sql))).toBe(code);
+  });
+
+  test("a role's comment names its version, and the last one counts", async () => {
+    const name = await login();
+    expect(await roleOf(admin, name)).toMatchObject({ versionId: undefined, madeByKeyturn: false });
+    await markRole(admin, name, 'v1');
+    await markRole(admin, name, 'v2');
+    expect(await roleOf(admin, name)).toMatchObject({ versionId: 'v2', madeByKeyturn: true });
+  });
+
+  test('the logins of a server are listed, those that are locked are not', async () => {
+    const [open, locked] = [await login(), await login()];
+    await markRole(admin, open, 'v1');
+    await admin.query(`ALTER ROLE ${identifier(locked)} NOLOGIN PASSWORD NULL`);
+    const rows = await admin.query(
+      `SELECT rolname::text AS name, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles
+         WHERE rolcanlogin AND (rolvaliduntil IS NULL OR rolvaliduntil > now())`,
+    );
+    expect(rows.filter(({ name }) => name === open || name === locked)).toEqual([
+      { name: open, comment: 'keyturn:v1' },
+    ]);
+  });
+
+  test.each(['COMMIT', 'ROLLBACK', 'end'] as const)("%s lets go of a group's lock", async (how) => {
+    const group = newName();
+    const order: string[] = [];
+    const mine = await server.logIn('admin', 'admin');
+    await mine.query('BEGIN');
+    await lockGroup(mine, group);
+    await lockGroup(mine, group);
+    const theirs = await server.logIn('admin', 'admin');
+    await theirs.query('BEGIN');
+    const waiting = lockGroup(theirs, group).then(() => order.push('theirs'));
+    // Another group's is free meanwhile.
+    await admin.query('BEGIN');
+    await lockGroup(admin, newName());
+    await admin.query('COMMIT');
+    order.push('mine is over');
+    await (how === 'end' ? mine.end() : mine.query(how));
+    await waiting;
+    expect(order).toEqual(['mine is over', 'theirs']);
+    await theirs.end();
+    if (how !== 'end') await mine.end();
+  });
+
+  test('a lock that is taken outside a transaction is let go of at once', async () => {
+    const group = newName();
+    await lockGroup(admin, group);
+    const theirs = await server.logIn('admin', 'admin');
+    await theirs.query('BEGIN');
+    await lockGroup(theirs, group);
+    await theirs.end();
+  });
+});
