@@ -4,16 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type AgentSecrets, createAgentSecrets } from '../../../agent/index.ts';
-import { type Sidecar, startSidecar } from '../../../agent/sidecar/server.ts';
+import { type AgentSecrets, createAgentSecrets } from '../../agent/index.ts';
+import { type Sidecar, startSidecar } from '../../agent/sidecar/server.ts';
 import {
   sidecarToken,
   TokenMissingError,
   TokenNotPrivateError,
   tokenCheck,
-} from '../../../agent/sidecar/token.ts';
-import { SecretValue } from '../../../shared/credential/secret-value.ts';
-import { Store, secret, timeOf } from '../agent/setting.ts';
+} from '../../agent/sidecar/token.ts';
+import { SecretValue } from '../../shared/credential/secret-value.ts';
+import { Store, secret, timeOf } from '../unit/agent/setting.ts';
 
 const token = 'a-token-that-nobody-else-has-0123456789';
 let agent: AgentSecrets;

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { AgentClosedError, SecretUnavailableError, SourceUnreachableError } from '../../../agent/errors.ts';
 import type { SecretCache } from '../../../agent/secret-cache.ts';
 import type { VersionNotice } from '../../../agent/version-floor.ts';
-import { cacheOver, epoch, Store, secret } from './setting.ts';
+import { cacheOver, epoch, Store, secret } from '../../unit/agent/setting.ts';
 
 const staleMs = 600_000;
 

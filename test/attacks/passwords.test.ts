@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { generatePassword } from '../../../shared/credential/password.ts';
+import { generatePassword } from '../../shared/credential/password.ts';
 
 const passwords = Array.from({ length: 20_000 }, () => generatePassword());
 
