@@ -1,11 +1,14 @@
 // npm run prove [-- --report FILE] [--short | --long] [--seed N] [--only PART]: Keyturn's claims, tried.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import { root } from '../../local/root.ts';
 import { bundleWorker } from './bundle.ts';
+import { lastMutation } from './parts/mutation.ts';
+import { runSoak } from './parts/soak.ts';
+import { runSuites, sumOf } from './parts/suites.ts';
 import { type Caught, caught, soundSeeds } from './planted/catch.ts';
 import { defects } from './planted/defects.ts';
 import { htmlOf } from './report/html.ts';
@@ -29,52 +32,89 @@ mkdirSync(folder, { recursive: true });
 const threads = Math.max(1, Math.min(8, availableParallelism()));
 const wanted = Number(values.rotations ?? (values.long ? 1_000_000 : values.short ? 10_000 : 100_000));
 const firstSeed = Number(values.seed ?? 1);
-const runs = (part: string) => values.only === undefined || values.only === part;
+const parts = ['simulation', 'planted', 'matrix', 'environment', 'attacks', 'soak', 'mutation'];
+if (values.only !== undefined && !parts.includes(values.only)) {
+  console.error(`keyturn: --only expects one of ${parts.join(', ')}`);
+  process.exit(2);
+}
+// A seed is one world's.
+const runs = (part: string) => (values.only ?? (values.seed === undefined ? part : 'simulation')) === part;
+const suites = (part: string, project: string, ...within: string[]) =>
+  runSuites(part, [{ project, within }], folder);
 
 const simulated = runs('simulation') ? await simulation() : undefined;
-const plantedResults = runs('planted') && values.seed === undefined ? await planted() : undefined;
+const plantedResults = runs('planted') ? await planted() : undefined;
+const matrix = runs('matrix')
+  ? existsSync(join(root, 'test', 'faults', 'matrix'))
+    ? suites('matrix', 'faults', 'test/faults/matrix')
+    : suites('matrix', 'integration', 'test/integration/rotation/crash-matrix.test.ts')
+  : undefined;
+const environment = runs('environment')
+  ? suites('environment', 'faults', 'test/faults/environment')
+  : undefined;
+const attacks = runs('attacks')
+  ? [
+      ...suites('attacks', 'attacks'),
+      ...suites('attacks', 'unit', 'test/unit/security', 'test/unit/deployment'),
+    ]
+  : undefined;
+const soaked = runs('soak') ? runSoak(folder) : undefined;
+const mutation = runs('mutation') ? lastMutation() : undefined;
 const sections: Section[] = [
   simulationSection(simulated),
   plantedSection(plantedResults),
   {
     title: 'Crash matrix',
-    explanation: 'Rotations on a real PostgreSQL, killed before and after every outside call.',
-    lines: undefined,
-    otherwise: 'Run by `vitest run --project integration test/integration/rotation/crash-matrix.test.ts`.',
+    explanation: 'On a real PostgreSQL, killed before and after every outside call.',
+    lines: matrix,
+    otherwise: 'Left out by --only or --seed.',
     figures: [],
   },
   {
     title: 'Environment',
-    explanation: "Faults in AWS's and PostgreSQL's own wire formats.",
-    lines: undefined,
-    otherwise: 'Run by `npm run test:integration`.',
+    explanation: "Faults in AWS's, Vault's and PostgreSQL's own wire formats.",
+    lines: environment,
+    otherwise: 'Left out by --only or --seed.',
     figures: [],
   },
   {
     title: 'Soak',
-    explanation: 'A deployed fleet under faults, with agents at full load.',
-    lines: undefined,
-    otherwise: 'Run by `npm run soak`.',
-    figures: [],
+    explanation:
+      'A deployed fleet under faults, with agents at full load. Its short form: `npm run soak` runs 1,000.',
+    lines: soaked?.lines,
+    otherwise: 'Left out by --only or --seed.',
+    figures: soaked
+      ? [
+          ['Rotations', String(soaked.rotations)],
+          ['Failed requests', String(soaked.failedRequests)],
+        ]
+      : [],
   },
   {
     title: 'Attacks',
     explanation: 'Automated checks of docs/security.md.',
-    lines: undefined,
-    otherwise: 'Run by `npm test`.',
+    lines: attacks,
+    otherwise: 'Left out by --only or --seed.',
     figures: [],
   },
   {
     title: 'Mutation',
-    explanation: 'Mutants of the code that the tests kill.',
-    lines: undefined,
-    otherwise: 'Not run by this command.',
-    figures: [],
+    explanation: 'Mutants of the code that the tests kill, as the last `npm run mutation` found.',
+    lines: mutation && [
+      {
+        part: `${mutation.mutants} mutants, ${mutation.at.toISOString()}`,
+        what: 'at least 85 % of them are killed',
+        run: 1,
+        held: mutation.score >= 85 ? 1 : 0,
+      },
+    ],
+    otherwise: 'There is no report of `npm run mutation`, or it was left out.',
+    figures: mutation ? [['Score', `${mutation.score} %`]] : [],
   },
 ];
 const report: ProofReport = {
-  matrix: { run: 0, held: 0 },
-  environment: { run: 0, held: 0 },
+  matrix: sumOf(matrix),
+  environment: sumOf(environment),
   simulation: {
     rotations: simulated?.rotations ?? 0,
     violations: simulated?.failed.length ?? 0,
@@ -84,9 +124,9 @@ const report: ProofReport = {
     total: plantedResults?.length ?? 0,
     caught: plantedResults?.filter(({ by }) => by !== undefined).length ?? 0,
   },
-  soak: { rotations: 0, failedRequests: 0 },
-  attacks: { run: 0, held: 0 },
-  mutation: { score: 0 },
+  soak: { rotations: soaked?.rotations ?? 0, failedRequests: soaked?.failedRequests ?? 0 },
+  attacks: sumOf(attacks),
+  mutation: { score: mutation?.score ?? 0 },
 };
 print(sections);
 const html = join(folder, 'report.html');
@@ -218,8 +258,8 @@ function plantedSection(results: readonly Caught[] | undefined): Section {
 function print(all: readonly Section[]): void {
   const table = new Table({ head: ['Part', 'Run', 'Held', 'Standing'], style: { head: [] } });
   for (const section of all) {
-    const sum = (key: 'run' | 'held') => (section.lines ?? []).reduce((total, line) => total + line[key], 0);
-    table.push([section.title, sum('run'), sum('held'), standingOf(section)]);
+    const { run, held } = sumOf(section.lines);
+    table.push([section.title, run, held, standingOf(section)]);
     for (const [name, value] of section.figures) table.push([`  ${name}`, { colSpan: 3, content: value }]);
   }
   console.log(table.toString());
