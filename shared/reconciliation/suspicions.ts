@@ -56,14 +56,16 @@ export type Grace =
 
 /** How the grace period of what the latest rotation superseded stands, as far as labels and dates tell. */
 export function graceOf(secret: FleetSecret, now: Date): Grace | undefined {
-  const { lastRotatedAt, tags } = secret;
+  const { lastRotatedAt, lastChangedAt, tags } = secret;
+  // A first rotation whose last steps a reconciler took has no date. Its latest change bounds it.
+  const since = lastRotatedAt ?? lastChangedAt;
   const supersededVersionId = versionWith('AWSPREVIOUS', secret);
   const currentVersionId = versionWith('AWSCURRENT', secret);
-  if (!lastRotatedAt || supersededVersionId === undefined || currentVersionId === undefined) return undefined;
+  if (!since || supersededVersionId === undefined || currentVersionId === undefined) return undefined;
   // Just now: the event that schedules its end is on its way.
-  if (now.getTime() < lastRotatedAt.getTime() + announcedWithinMs) return undefined;
+  if (now.getTime() < since.getTime() + announcedWithinMs) return undefined;
   try {
-    const kind = now.getTime() < lastRotatedAt.getTime() + graceMsOf(tags) ? 'running' : 'over';
+    const kind = now.getTime() < since.getTime() + graceMsOf(tags) ? 'running' : 'over';
     return { kind, supersededVersionId, currentVersionId };
   } catch (error) {
     if (error instanceof SecretTagError) return { kind: 'unreadable', tag: error.tag };

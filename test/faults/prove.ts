@@ -1,5 +1,5 @@
 // npm run prove [-- --report FILE] [--short | --long] [--seed N] [--only PART]: Keyturn's claims, tried.
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -44,11 +44,7 @@ const suites = (part: string, project: string, ...within: string[]) =>
 
 const simulated = runs('simulation') ? await simulation() : undefined;
 const plantedResults = runs('planted') ? await planted() : undefined;
-const matrix = runs('matrix')
-  ? existsSync(join(root, 'test', 'faults', 'matrix'))
-    ? suites('matrix', 'faults', 'test/faults/matrix')
-    : suites('matrix', 'integration', 'test/integration/rotation/crash-matrix.test.ts')
-  : undefined;
+const matrix = runs('matrix') ? suites('matrix', 'faults', 'test/faults/matrix') : undefined;
 const environment = runs('environment')
   ? suites('environment', 'faults', 'test/faults/environment')
   : undefined;

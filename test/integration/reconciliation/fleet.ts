@@ -14,11 +14,16 @@ import {
 } from '../../../functions/reconcile-fleet/reconcile-fleet.ts';
 import { unstick, unstickRequest } from '../../../functions/reconcile-fleet/unstick.ts';
 import { revokeSuperseded } from '../../../functions/revoke-superseded/revoke-superseded.ts';
-import { rotateSecret, type Step } from '../../../functions/rotate-secret/rotate-secret.ts';
+import {
+  type RotateSecretDependencies,
+  rotateSecret,
+  type Step,
+} from '../../../functions/rotate-secret/rotate-secret.ts';
 import { root } from '../../../local/root.ts';
 import { createClock } from '../../../local/secrets-manager/clock.ts';
 import { dispatch } from '../../../local/secrets-manager/dispatch.ts';
 import { createEngine, type Engine } from '../../../local/secrets-manager/engine.ts';
+import type { RotationEvent } from '../../../local/secrets-manager/rotation.ts';
 import type { SecretJson } from '../../../shared/credential/secret-json.ts';
 import { SecretJson as Json } from '../../../shared/credential/secret-json.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
@@ -40,24 +45,44 @@ export interface Watch {
   before(call: string): void;
   after(call: string): void;
 }
-const unwatched: Watch = { before: () => undefined, after: () => undefined };
+export const unwatched: Watch = { before: () => undefined, after: () => undefined };
+
+/** How often Secrets Manager tries a rotation, and what becomes of each step that it asks for: once, unless told otherwise. */
+export interface Rotating {
+  readonly attempts?: number;
+  readonly invoke?: (event: RotationEvent, take: (watch: Watch) => Promise<void>) => Promise<void>;
+}
 
 export type Fleet = Awaited<ReturnType<typeof fleetOn>>;
 
 /** A fleet on one PostgreSQL server and the engine, whose clock can be moved; rotate-secret fails where it is told to. */
-export function fleetOn(server: Awaited<ReturnType<typeof postgresForTests>>) {
+export function fleetOn(
+  server: Awaited<ReturnType<typeof postgresForTests>>,
+  { attempts = 1, invoke = (_, take) => take(unwatched) }: Rotating = {},
+) {
   const clock = createClock();
-  const { parts: rotation } = witness();
+  const { parts: rotation, said: heard } = witness();
   let failing: ((step: Step) => void) | undefined;
   let revocationsFail = false;
   let remainingMs = Number.POSITIVE_INFINITY;
   const engine: Engine = createEngine({
     now: clock.now,
-    attempts: 1,
+    attempts,
     wait: async () => undefined,
     invoke: async (_, event) => {
       failing?.(event.Step);
-      await rotateSecret(event, { ...rotation, secretsManager: clientOf(engine) });
+      await invoke(event, (watch) => rotateSecret(event, rotationParts(watch)));
+    },
+  });
+  const rotationParts = ({ before, after }: Watch): RotateSecretDependencies => ({
+    ...rotation,
+    secretsManager: clientOf(engine, before, () => after('Secrets Manager')),
+    bus: {
+      async publish(published) {
+        before('PutEvents');
+        await rotation.bus.publish(published);
+        after('PutEvents');
+      },
     },
   });
   const said: string[] = [];
@@ -166,6 +191,8 @@ export function fleetOn(server: Awaited<ReturnType<typeof postgresForTests>>) {
     clock,
     /** What the command printed. */
     said,
+    /** What rotate-secret logged and published. */
+    heard,
     alerts,
     events,
     scheduler,

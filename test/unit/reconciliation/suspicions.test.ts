@@ -69,6 +69,17 @@ describe('a grace period', () => {
     expect(graceOf(rotated, at(2))).toEqual({ kind: 'over', ...versions });
   });
 
+  it('of a first rotation that has no date runs from the latest change', () => {
+    const undated = secret({
+      lastRotatedAt: undefined,
+      lastChangedAt: at(0),
+      tags: { 'keyturn:grace': '2h' },
+    });
+    const versions = { supersededVersionId: 'old', currentVersionId: 'new' };
+    expect(graceOf(undated, at(1))).toEqual({ kind: 'running', ...versions });
+    expect(graceOf(undated, at(2))).toEqual({ kind: 'over', ...versions });
+  });
+
   it('of which the tag can not be read is told by the name of the tag', () => {
     const unreadable = secret({ tags: { 'keyturn:grace': 'soon' } });
     expect(graceOf(unreadable, at(0))).toEqual({ kind: 'unreadable', tag: 'keyturn:grace' });

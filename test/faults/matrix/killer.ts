@@ -1,0 +1,99 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import pg from 'pg';
+import type { Watch } from '../../integration/reconciliation/fleet.ts';
+
+export const moments = ['killed before it', 'done, its reply lost', 'killed after it'] as const;
+
+/** Where a run is struck: at its nth outside call. */
+export interface Point {
+  readonly nth: number;
+  readonly call: string;
+  readonly moment: (typeof moments)[number];
+}
+
+class KilledError extends Error {
+  override readonly name = 'KilledError';
+}
+
+class ReplyLostError extends Error {
+  override readonly name = 'ReplyLostError';
+  readonly code = 'ECONNRESET';
+}
+
+/** One run of a function. It is told of each outside call, and notes them in their order. */
+export interface Run extends Watch {
+  readonly calls: readonly string[];
+  wasStruck(): boolean;
+  /** What `work` asks of PostgreSQL is this run's too. */
+  within<T>(work: () => Promise<T>): Promise<T>;
+}
+
+const runs = new AsyncLocalStorage<Run>();
+
+/**
+ * A run that is struck at the point, or only recorded. Killed, it makes no other call, not even in a `finally`. Where a reply was
+ * lost it lives on, and does what the code does about an error. Of calls at the same time, the first reply is the lost one.
+ */
+export function runStruckAt(point?: Point): Run {
+  const calls: string[] = [];
+  let isDead = false;
+  let isStruck = false;
+  const killed = () => {
+    if (isDead) throw new KilledError();
+  };
+  const run: Run = {
+    calls,
+    before(call) {
+      killed();
+      calls.push(call);
+      if (calls.length !== point?.nth || point.moment !== 'killed before it') return;
+      isStruck = isDead = true;
+      killed();
+    },
+    after() {
+      killed();
+      if (!point || isStruck || calls.length < point.nth) return;
+      isStruck = true;
+      if (point.moment === 'done, its reply lost') throw new ReplyLostError();
+      isDead = true;
+      killed();
+    },
+    wasStruck: () => isStruck,
+    within: (work) => runs.run(run, work),
+  };
+  return run;
+}
+
+/** Tells each run of its connections and statements, until it is disposed of. A connection whose reply was lost is broken. */
+export function watchPostgres(): Disposable {
+  const { prototype } = pg.Client;
+  const { connect, query } = prototype;
+  const broken = new WeakSet<object>();
+  const watched = async (self: object, call: string, work: () => unknown) => {
+    const run = runs.getStore();
+    if (!run) return work();
+    if (broken.has(self)) throw new ReplyLostError();
+    run.before(call);
+    const result = await work();
+    try {
+      run.after(call);
+    } catch (error) {
+      broken.add(self);
+      throw error;
+    }
+    return result;
+  };
+  prototype.connect = new Proxy(connect, {
+    apply: (target, self, args) => watched(self, 'connect', () => Reflect.apply(target, self, args)),
+  });
+  prototype.query = new Proxy(query, {
+    apply: (target, self, args) =>
+      // The first word alone: the rest of a statement may hold a password.
+      watched(self, /^\w+/.exec(String(args[0]))?.[0] ?? 'query', () => Reflect.apply(target, self, args)),
+  });
+  return {
+    [Symbol.dispose]() {
+      Object.assign(prototype, { connect, query });
+    },
+  };
+}
