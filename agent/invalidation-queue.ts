@@ -6,6 +6,7 @@ import {
   GetQueueAttributesCommand,
   ListQueuesCommand,
   ListQueueTagsCommand,
+  QueueNameExists,
   type SQSClient,
   TagQueueCommand,
 } from '@aws-sdk/client-sqs';
@@ -45,17 +46,27 @@ const GONE_AFTER_MS = 24 * 3_600_000;
 export async function openInvalidationQueue(options: InvalidationQueueOptions): Promise<InvalidationQueue> {
   const { sqs, sns, topicArn, agentId, instanceId } = options;
   const { SubscribeCommand, UnsubscribeCommand } = await import('@aws-sdk/client-sns');
-  const { QueueUrl: queueUrl = '' } = await sqs.send(
-    new CreateQueueCommand({
-      QueueName: queueName(agentId, instanceId),
-      Attributes: {
-        MessageRetentionPeriod: String(RETENTION_S),
-        SqsManagedSseEnabled: 'true',
-        Policy: JSON.stringify(onlyFrom(topicArn)),
-      },
-      tags: { 'keyturn:agent': agentId, 'keyturn:instance': instanceId },
-    }),
-  );
+  const wanted = {
+    QueueName: queueName(agentId, instanceId),
+    Attributes: {
+      MessageRetentionPeriod: String(RETENTION_S),
+      SqsManagedSseEnabled: 'true',
+      Policy: JSON.stringify(onlyFrom(topicArn)),
+    },
+  };
+  // All that the sweep needs is there from the start: an instance may die before its next call.
+  const tags = {
+    'keyturn:agent': agentId,
+    'keyturn:instance': instanceId,
+    'keyturn:seen': new Date().toISOString(),
+  };
+  const { QueueUrl: queueUrl = '' } = await sqs
+    .send(new CreateQueueCommand({ ...wanted, tags }))
+    .catch((error: unknown) => {
+      // SQS refuses a queue that is there with other tags; asked without any, it gives the one that is there.
+      if (error instanceof QueueNameExists) return sqs.send(new CreateQueueCommand(wanted));
+      throw error;
+    });
   const deleteQueue = () => sqs.send(new DeleteQueueCommand({ QueueUrl: queueUrl }));
   try {
     const { Attributes } = await sqs.send(
