@@ -11,6 +11,18 @@ export interface CacheStats {
   readonly servedStale: number;
 }
 
+/** What several caches have done together. */
+export function sumOf(all: readonly CacheStats[]): CacheStats {
+  const sum = (of: (stats: CacheStats) => number) => all.reduce((total, stats) => total + of(stats), 0);
+  return {
+    hits: sum(({ hits }) => hits),
+    misses: sum(({ misses }) => misses),
+    fetches: sum(({ fetches }) => fetches),
+    failedReads: sum(({ failedReads }) => failedReads),
+    servedStale: sum(({ servedStale }) => servedStale),
+  };
+}
+
 /** How it stands with a secret that is held, or that could not be had. */
 export interface SecretHealth {
   readonly secretId: string;

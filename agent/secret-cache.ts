@@ -143,9 +143,14 @@ export class SecretCache implements Disposable {
     return { ...this.#stats };
   }
 
-  /** How it stands with each secret that was asked for lately, the one used last first. */
+  /**
+   * How it stands with each secret that was asked for lately, the one used last first. A name that there never was is a slip
+   * of whoever asked, and nothing to be unhealthy about; a secret that was served and is gone is.
+   */
   health(): readonly SecretHealth[] {
-    return [...this.#tracks.keys()].map((secretId) => this.#healthOf(secretId));
+    return [...this.#tracks]
+      .filter(([, { wasServed, failure }]) => wasServed || !(failure?.error instanceof SecretNotFoundError))
+      .map(([secretId]) => this.#healthOf(secretId));
   }
 
   /** Until when what is held of the secret may be used while no newer version can be had, by the cache's clock. */
@@ -305,6 +310,7 @@ export class SecretCache implements Disposable {
     const before = this.#entries.peek(secretId);
     const track = this.#track(secretId);
     track.floors = met(track.floors, version);
+    track.wasServed = true;
     const ttlMs = this.#ttlMs * (1 - this.#random() / 10);
     const entry = { version, served: Promise.resolve(version), track, readAt, ttlMs };
     this.#entries.set(secretId, entry);

@@ -35,6 +35,8 @@ export interface ReadFailure {
 export class SecretTrack {
   floors: Floors = [];
   failure: ReadFailure | undefined;
+  /** Whether it was ever had. */
+  wasServed = false;
   readonly #now: Clock;
   #falseWords: readonly number[] = [];
   #fetches: readonly number[] = [];

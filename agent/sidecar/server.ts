@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { isIP } from 'node:net';
 import { LRUCache } from 'lru-cache';
 import type { SecretValue } from '../../shared/credential/secret-value.ts';
-import type { CacheStats, SecretHealth } from '../cache-report.ts';
+import { type CacheStats, type SecretHealth, sumOf } from '../cache-report.ts';
 import type { SecretVersion } from '../secret-version.ts';
 import { type Answer, answerOf, failureOf, secretAnswer } from './answer.ts';
 import { prometheus } from './metrics.ts';
@@ -26,6 +26,7 @@ export interface SidecarAgent {
 /** What a sidecar needs to read Vault: `AgentVault` has it. */
 export interface SidecarVault {
   get(path: string, options: { readonly mount?: string }): Promise<SecretVersion>;
+  stats(): CacheStats;
   health(): readonly SecretHealth[];
 }
 
@@ -236,7 +237,8 @@ class RequestHandler {
 
   #metrics(): string {
     const { connected } = this.#agent.health();
-    return prometheus(this.#agent.stats(), {
+    const all = [this.#agent.stats(), ...(this.#vault ? [this.#vault.stats()] : [])];
+    return prometheus(sumOf(all), {
       answers: this.#answers,
       connected,
       watchers: this.#watches.size,

@@ -1,10 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { SecretHealth } from '../cache-report.ts';
+import { type CacheStats, type SecretHealth, sumOf } from '../cache-report.ts';
 import { type Clock, steadyClock } from '../clock.ts';
 import { AgentClosedError } from '../errors.ts';
 import { type OpenSecret, openSecret } from '../open-secret.ts';
+import { Redactor } from '../redactor.ts';
 import { SecretCache, type SecretCacheOptions } from '../secret-cache.ts';
 import type { SecretSource, SecretVersion } from '../secret-version.ts';
+import { type PinnedSecrets, turnWith } from '../turn.ts';
 import { type VaultApiOptions, vaultApi } from './api.ts';
 import { type DatabaseCredential, DatabaseLease } from './database-lease.ts';
 import { kvSource } from './kv-source.ts';
@@ -23,6 +25,11 @@ export interface AgentVaultOptions
   readonly wait?: Timing['wait'];
 }
 
+/** Where a path is, if not in the client's own mount. */
+interface OfMount {
+  readonly mount?: string;
+}
+
 /**
  * An agent's secrets in HashiCorp Vault or OpenBao: KV v2 under the same cache and bounds as those in Secrets Manager, and
  * logins of databases that are made for this instance alone.
@@ -38,6 +45,7 @@ export class AgentVault implements AsyncDisposable {
   readonly #tokens: TokenKeeper;
   readonly #caches = new Map<string, SecretCache>();
   readonly #leases = new Map<string, DatabaseLease>();
+  readonly #redactor = new Redactor();
   #closing: Promise<void> | undefined;
 
   constructor(options: AgentVaultOptions) {
@@ -52,13 +60,51 @@ export class AgentVault implements AsyncDisposable {
   }
 
   /** What is at a path of KV v2. Fails with SecretUnavailable-, SecretNotFound-, SecretDenied- or SecretMalformedError. */
-  async get(path: string, { mount = this.#mount }: { readonly mount?: string } = {}): Promise<SecretVersion> {
+  async get(path: string, { mount = this.#mount }: OfMount = {}): Promise<SecretVersion> {
     return this.#cache(mount).get(path);
   }
 
   /** As `get`, in values of the caller's own, which are cleared when it is disposed of. */
-  async open(path: string, options: { readonly mount?: string } = {}): Promise<OpenSecret> {
+  async open(path: string, options: OfMount = {}): Promise<OpenSecret> {
     return openSecret(await this.get(path, options));
+  }
+
+  /** As `get`, but read now: for one whose target has just refused what `get` gave. */
+  async refreshNow(path: string, { mount = this.#mount }: OfMount = {}): Promise<SecretVersion> {
+    return this.#cache(mount).refresh(path);
+  }
+
+  /**
+   * Does work with a secret that is cleared when the work has ended, however it ends.
+   *
+   * @example
+   * await vault.withSecret('agents/billing-7/llm', ({ fields }) => call(fields.apiKey));
+   */
+  async withSecret<Result>(
+    path: string,
+    work: (secret: OpenSecret) => Promise<Result> | Result,
+    options: OfMount = {},
+  ): Promise<Result> {
+    using secret = await this.open(path, options);
+    return await work(secret);
+  }
+
+  /** Does a turn's work with one version of each path. See {@link PinnedSecrets}. */
+  async turn<Result>(
+    work: (pinned: PinnedSecrets) => Promise<Result>,
+    options: OfMount = {},
+  ): Promise<Result> {
+    return turnWith((path) => this.get(path, options), work);
+  }
+
+  /** Takes the values that were read out of a text that is to be logged. See {@link Redactor}. */
+  redactor(): (text: string) => string {
+    return (text) => this.#redactor.redact(text);
+  }
+
+  /** What the caches of all mounts have done since the client was made. */
+  stats(): CacheStats {
+    return sumOf([...this.#caches.values()].map((cache) => cache.stats()));
   }
 
   /** How it stands with each path that was asked for lately, as `{mount}/{path}`. Holds no value. */
@@ -69,7 +115,7 @@ export class AgentVault implements AsyncDisposable {
   }
 
   /** What is held of a path is read again before it is served next; without a path, all of the mount. */
-  invalidate(path?: string, { mount = this.#mount }: { readonly mount?: string } = {}): void {
+  invalidate(path?: string, { mount = this.#mount }: OfMount = {}): void {
     this.#caches.get(mount)?.invalidate(path);
   }
 
@@ -77,7 +123,7 @@ export class AgentVault implements AsyncDisposable {
   onChange(
     path: string,
     listener: (version: SecretVersion) => void,
-    { mount = this.#mount }: { readonly mount?: string } = {},
+    { mount = this.#mount }: OfMount = {},
   ): Disposable {
     return this.#cache(mount).onChange(path, listener);
   }
@@ -103,7 +149,7 @@ export class AgentVault implements AsyncDisposable {
   }
 
   /** What a sidecar or another cache reads KV through. */
-  source({ mount = this.#mount }: { readonly mount?: string } = {}): SecretSource {
+  source({ mount = this.#mount }: OfMount = {}): SecretSource {
     return kvSource(this.#tokens, mount);
   }
 
@@ -124,6 +170,7 @@ export class AgentVault implements AsyncDisposable {
   async #close(): Promise<void> {
     await Promise.all([...this.#leases.values()].map((lease) => lease[Symbol.asyncDispose]()));
     for (const cache of this.#caches.values()) cache[Symbol.dispose]();
+    this.#redactor.forget();
     await this.#tokens[Symbol.asyncDispose]();
   }
 
@@ -134,6 +181,7 @@ export class AgentVault implements AsyncDisposable {
     const { ttlMs, staleMs, maxEntries, random } = this.#options;
     const cache = new SecretCache(kvSource(this.#tokens, mount), {
       now: this.#timing.now,
+      onVersion: (path, version) => this.#redactor.learn(`${mount}/${path}`, version),
       ...(ttlMs !== undefined && { ttlMs }),
       ...(staleMs !== undefined && { staleMs }),
       ...(maxEntries !== undefined && { maxEntries }),

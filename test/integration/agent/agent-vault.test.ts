@@ -7,6 +7,7 @@ import {
   createAgentVault,
   kubernetesLogin,
   SecretDeniedError,
+  SecretDisposedError,
   SecretNotFoundError,
   SecretUnavailableError,
   SecretValue,
@@ -105,6 +106,28 @@ test('a pod logs in by its service account, and reads what its policy allows', a
   expect(version.fields.apiKey instanceof SecretValue && version.fields.apiKey.reveal()).toBe('canary-3f9d');
   await expect(vault.get('agents/research-1/llm')).rejects.toThrow(SecretDeniedError);
   await expect(vault.get('agents/billing-7/nothing')).rejects.toThrow(SecretNotFoundError);
+});
+
+test('lends, pins, redacts, reads anew and counts, as the client of Secrets Manager does', async () => {
+  asPod();
+  const path = 'agents/billing-7/parity';
+  await put(path, { apiKey: 'canary-one' });
+  await using vault = vaultOf();
+  const keyOf = ({ fields }: { fields: Readonly<Record<string, unknown>> }) =>
+    fields.apiKey instanceof SecretValue ? fields.apiKey.reveal() : undefined;
+  const kept = await vault.withSecret(path, (secret) => {
+    expect(keyOf(secret)).toBe('canary-one');
+    return secret;
+  });
+  expect(() => keyOf(kept)).toThrow(SecretDisposedError);
+  await vault.turn(async (pinned) => {
+    const before = await pinned.get(path);
+    await put(path, { apiKey: 'canary-two' });
+    expect(keyOf(await vault.refreshNow(path))).toBe('canary-two');
+    expect(await pinned.get(path)).toBe(before);
+  });
+  expect(vault.redactor()('canary-one, then canary-two')).toBe('[secret], then [secret]');
+  expect(vault.stats()).toMatchObject({ hits: 1, misses: 1, failedReads: 0 });
 });
 
 test.each([

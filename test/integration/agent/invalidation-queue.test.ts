@@ -18,6 +18,8 @@ import {
   DeleteQueueCommand,
   GetQueueAttributesCommand,
   ListQueuesCommand,
+  ListQueueTagsCommand,
+  QueueNameExists,
   ReceiveMessageCommand,
   SQSClient,
   TagQueueCommand,
@@ -233,4 +235,53 @@ test('"Secret Adopted" reaches the bus with the agent, the instance and the vers
     agentInstanceId: 'pod-1',
     versionId,
   });
+});
+
+test('an instance that dies right after it made its queue leaves one that the sweep can judge', async () => {
+  const dying = new SNSClient(aws);
+  dying.middlewareStack.add(
+    () => async () => {
+      throw new Error('killed');
+    },
+    { step: 'initialize' },
+  );
+  const made: string[] = [];
+  const watched = new SQSClient(aws);
+  watched.middlewareStack.add(
+    (next, { commandName }) =>
+      async (args) => {
+        made.push(`${commandName} ${JSON.stringify(args.input)}`);
+        // Dead: it can't clean up after itself either.
+        if (commandName === 'DeleteQueueCommand') throw new Error('killed');
+        return next(args);
+      },
+    { step: 'initialize' },
+  );
+  const options = { sqs: watched, sns: dying, topicArn, agentId: 'billing-7', instanceId: 'dying' };
+  await expect(openInvalidationQueue(options)).rejects.toThrow('killed');
+  const [QueueUrl = ''] = (await queues()).filter((url) =>
+    made.join().includes(url.split('/').at(-1) ?? '?'),
+  );
+  const { Tags } = await sqs.send(new ListQueueTagsCommand({ QueueUrl }));
+  expect(Tags).toMatchObject({ 'keyturn:agent': 'billing-7', 'keyturn:seen': expect.stringMatching(/^20/) });
+  await sqs.send(new DeleteQueueCommand({ QueueUrl }));
+});
+
+test('an instance makes its queue again under the same id, whatever tags it has by now', async () => {
+  const refusing = new SQSClient(aws);
+  refusing.middlewareStack.add(
+    (next, { commandName }) =>
+      async (args) => {
+        // As SQS does where the tags differ, and the local one doesn't.
+        if (commandName === 'CreateQueueCommand' && 'tags' in args.input) {
+          throw new QueueNameExists({ message: 'exists with other tags', $metadata: {} });
+        }
+        return next(args);
+      },
+    { step: 'initialize' },
+  );
+  const options = { sqs, sns, topicArn, agentId: 'billing-7', instanceId: 'again' };
+  const first = await openInvalidationQueue(options);
+  await using again = await openInvalidationQueue({ ...options, sqs: refusing });
+  expect(again.queueUrl).toBe(first.queueUrl);
 });

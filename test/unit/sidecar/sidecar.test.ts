@@ -1,5 +1,6 @@
 import { request } from 'node:http';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { SecretNotFoundError } from '../../../agent/errors.ts';
 import { type AgentSecrets, createAgentSecrets } from '../../../agent/index.ts';
 import { BeyondLoopbackError, type Sidecar, startSidecar } from '../../../agent/sidecar/server.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
@@ -155,6 +156,17 @@ test('a secret that is not there is an error of the caller, as from AWS', async 
   expect(JSON.parse(body)).toMatchObject({ __type: 'ResourceNotFoundException' });
 });
 
+test('a name that there never was is the slip of a caller, and leaves the sidecar well', async () => {
+  await get(current);
+  store.failure = new SecretNotFoundError('no such secret');
+  const slip = await get('/secretsmanager/get?secretId=agents/billing-7/credentails');
+  expect(slip.status).toBe(400);
+  expect((await get('/health')).status).toBe(200);
+  store.now += 600_000;
+  await get(current);
+  expect((await get('/health')).status, 'a secret that was served and is gone is no slip').toBe(503);
+});
+
 test('metrics count what happened, name no secret and hold no value', async () => {
   await get(current);
   await get(current);
@@ -206,6 +218,7 @@ test('Vault is read under the same token, by plain paths only, and only where th
       asked.push([path, options]);
       return store.fetch(path);
     },
+    stats: () => ({ hits: 0, misses: 0, fetches: 0, failedReads: 0, servedStale: 0 }),
     health: () => [],
   };
   await using both = await startSidecar({ agent, vault, token: SecretValue.of(token), port: 0 });
@@ -227,6 +240,7 @@ test("health tells of Vault's secrets too: one that can't be had is 503", async 
   let state: 'fresh' | 'stale' | 'unavailable' = 'fresh';
   const vault = {
     get: (path: string) => store.fetch(path),
+    stats: () => ({ hits: 7, misses: 0, fetches: 0, failedReads: 0, servedStale: 0 }),
     health: () => [{ secretId: 'secret/agents/billing-7/llm', state }],
   };
   await using both = await startSidecar({ agent, vault, token: SecretValue.of(token), port: 0 });
@@ -235,6 +249,8 @@ test("health tells of Vault's secrets too: one that can't be had is 503", async 
     return { status: answer.status, body: await answer.json() };
   };
   expect(await health()).toMatchObject({ status: 200, body: { status: 'well' } });
+  const metrics = await (await fetch(new URL('/metrics', both.url), { headers: withToken })).text();
+  expect(metrics, 'and so do the metrics').toContain('keyturn_cache_hits_total 7\n');
   state = 'stale';
   expect(await health()).toMatchObject({ status: 200, body: { status: 'degraded' } });
   state = 'unavailable';
