@@ -14,6 +14,7 @@ import { defects } from './planted/defects.ts';
 import { htmlOf } from './report/html.ts';
 import { type ProofReport, type Section, standingOf } from './report/report.ts';
 import { planOf, shrunk } from './simulation/plans.ts';
+import { keptSeeds } from './simulation/seeds.ts';
 import { runAll, SimulationThread } from './simulation/threads.ts';
 import type { Outcome, Plan } from './simulation/world.ts';
 
@@ -151,9 +152,13 @@ async function simulation(): Promise<Simulated> {
   const sum = { rotations: 0, worlds: 0, events: 0, agentRequests: 0, overtaken: 0, leftBehind: 0 };
   const faults: Record<string, number> = {};
   const failed: { plan: Plan; outcome: Outcome }[] = [];
+  const waiting = [...keptSeeds];
   const next = () => {
     if (failed.length > 0 || sum.rotations >= wanted) return undefined;
     if (values.seed !== undefined && seed > firstSeed) return undefined;
+    const kept = values.seed === undefined ? waiting.shift() : undefined;
+    if (kept !== undefined) return planOf(kept);
+    while (values.seed === undefined && keptSeeds.includes(seed)) seed += 1;
     return planOf(seed++);
   };
   await runAll(bundle, values.seed === undefined ? threads : 1, next, (plan, outcome) => {

@@ -26,6 +26,24 @@ describe('the end of a grace period', () => {
     expect(verdict.kind).toBe('due');
   });
 
+  it('of a version before, which comes a rotation late, spares the one that is in grace by now', () => {
+    const late = { supersededVersionId: 'older', currentVersionId: 'old' };
+    expect(verdictOf(late, facts, hourMs, at(30))).toMatchObject({
+      kind: 'due',
+      supersededVersionIds: new Set(['older']),
+    });
+    expect(verdictOf(late, facts, hourMs, at(62))).toMatchObject({
+      supersededVersionIds: new Set(['older', 'old']),
+    });
+  });
+
+  it('is not brought forward by a call that names another successor', () => {
+    const createdAt = { ...facts.createdAt, abandoned: at(-20) };
+    const forged = { supersededVersionId: 'old', currentVersionId: 'abandoned' };
+    const verdict = verdictOf(forged, { ...facts, createdAt }, 15 * 60_000, at(10));
+    expect(verdict.kind).toBe('in grace');
+  });
+
   it('is not due a minute after a rotation that took long to succeed', () => {
     const late = { ...facts, lastRotatedAt: at(600) };
     expect(verdictOf(asked, late, hourMs, at(602)).kind).toBe('in grace');
