@@ -75,8 +75,8 @@ export const defects: readonly Defect[] = [
   defect(
     'revoked as soon as it is superseded',
     'functions/revoke-superseded/superseded.ts',
-    "if (now.getTime() + clockToleranceMs < graceBegan + graceMs) return { kind: 'in grace' };",
-    '',
+    'return now.getTime() + clockToleranceMs < graceBegan + graceMs;',
+    'return Number.isNaN(graceBegan);',
   ),
   defect(
     'the grace period is scheduled to end at once, and nobody checks',
