@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import * as z from 'zod';
 import { root } from '../local/root.ts';
+import { applying } from './apply.ts';
 import { bundled } from './bundle.ts';
 import { cachedGet } from './cached-get.ts';
 import type { Figure } from './figure.ts';
@@ -33,6 +34,7 @@ const figures = [
   ...(await reconciliation()),
   ...(await reconcilingMirrors()),
   ...(await statusOfTenThousand()),
+  ...(await applying()),
   ...(await helpTime()),
   ...underLoad(),
 ];

@@ -1,10 +1,11 @@
 // An agent, as a process of its own: it asks PostgreSQL 50 times a second with whatever login Keyturn's client gives it.
-//   node agent.ts AGENT_ID SECRET TOPIC_ARN TABLE EVENT_BUS
+//   node agent.ts AGENT_ID SECRET TOPIC_ARN TABLE EVENT_BUS [TTL_MS]
 import { createAgentSecrets } from '../../agent/index.ts';
 import type { AgentMessage } from './messages.ts';
 
 const queriesPerSecond = 50;
-const [agentId = '', secret = '', topicArn = '', table = '', eventBusName = ''] = process.argv.slice(2);
+const [agentId = '', secret = '', topicArn = '', table = '', eventBusName = '', ttlMs] =
+  process.argv.slice(2);
 const tell = (message: AgentMessage) => void process.send?.(message);
 
 const hears = Promise.withResolvers<void>();
@@ -12,6 +13,7 @@ const agent = createAgentSecrets({
   agentId,
   topicArn,
   eventBusName,
+  ...(ttlMs !== undefined && { ttlMs: Number(ttlMs) }),
   onConnected: (connected) => connected && hears.resolve(),
 });
 const pool = agent.postgres(secret, { pool: { max: 4 } });

@@ -20,12 +20,15 @@ export interface RunningAgent extends AsyncDisposable {
 export async function startAgent(
   agent: Agent,
   environment: Readonly<Record<string, string>>,
+  { ttlMs }: { readonly ttlMs?: number } = {},
 ): Promise<RunningAgent> {
   // What the agent's own platform gives it: AWS, and nothing of Vault's or the admin's.
   const { AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = environment;
   const child = fork(
     join(root, 'local/tour/agent.ts'),
-    [agent.id, agent.secret, agent.topicArn, agent.table, agent.eventBusName],
+    [agent.id, agent.secret, agent.topicArn, agent.table, agent.eventBusName].concat(
+      ttlMs === undefined ? [] : String(ttlMs),
+    ),
     {
       env: { PATH: process.env.PATH, AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY },
     },

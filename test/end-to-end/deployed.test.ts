@@ -20,6 +20,7 @@ import { type Feed, openFeed } from '../../local/tour/feed.ts';
 import { type Agent, provisionAgent } from '../../local/tour/provision.ts';
 import { currentLogin, labelsOf, mirrorHolds, rotateNow, takes } from '../../local/tour/tour.ts';
 import { until } from '../../local/until.ts';
+import { operatorsCommands } from './keyturn-on-a-deployment.ts';
 import { pythonAgent, startSidecarProcess } from './python-agents.ts';
 import { actionsOf, allows, arnOf, iamOf, policyOf, roleOf } from './used-rights.ts';
 
@@ -361,6 +362,8 @@ describe('a fleet that drifts', () => {
     expect(JSON.parse(await keyturn('unstick', agent.secret))).toMatchObject({ isStuck: false });
   });
 });
+
+operatorsCommands(() => ({ stack, clients }));
 
 describe('what the functions did in this run, against what their roles allow', () => {
   /** AWS itself uses these in a function's name, or asks for them beside the call. */
