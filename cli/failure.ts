@@ -1,13 +1,19 @@
+import { SecretsManagerError } from '../shared/secrets-manager/errors.ts';
+
 /**
  * One sentence for whoever called the command. Errors of ours say what is wrong and hold no value, so their message is
  * shown. A library's may quote what it was given: of those, the name and what is known of it must do.
  */
 export function sentenceOf(error: unknown): string {
   if (!(error instanceof Error)) return 'failed';
-  const code = 'code' in error ? error.code : undefined;
+  const code = 'code' in error ? String(error.code) : '';
   // A socket's, which the AWS SDK passes on with its own fields added.
-  if (typeof code === 'string' && /^E[A-Z]+$/.test(code))
-    return `the network failed (${code}): look at --region and the address`;
+  if (/^E[A-Z]+$/.test(code)) return `the network failed (${code}): look at --region and the address`;
+  if (error instanceof SecretsManagerError) {
+    const { operation } = error;
+    if (code === 'AccessDeniedException') return refused(`secretsmanager:${operation}`);
+    return known.get(code) ?? `AWS answered ${code} to ${operation}`;
+  }
   if ('$metadata' in error || known.has(error.name)) return ofAws(error);
   return error.constructor === Error ? error.name : plain(error.message);
 }
@@ -32,9 +38,11 @@ function ofAws(error: Error): string {
   if (sentence !== undefined) return sentence;
   // Of the message nothing but the action's name, which has the shape of one.
   const action = /perform: ([a-z-]+:[A-Za-z]+)/.exec(error.message)?.[1];
-  if (action !== undefined) return `AWS refused ${action}: these credentials may not do that`;
+  if (action !== undefined) return refused(action);
   return `AWS answered ${error.name}`;
 }
+
+const refused = (action: string) => `AWS refused ${action}: these credentials may not do that`;
 
 /** Without characters that a terminal would act on. */
 export function plain(text: string): string {

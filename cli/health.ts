@@ -1,12 +1,12 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { Command } from 'commander';
+import { listFleet } from '../shared/fleet/secrets.ts';
 import { type DeploymentFlags, onDeployment, openDeployment } from './deployment.ts';
 import { exit } from './exit.ts';
 import { plain } from './failure.ts';
 import { episodesIn } from './fleet/episodes.ts';
 import { until } from './fleet/format.ts';
-import { fleetSecrets } from './fleet/secrets.ts';
 import { fleetState } from './fleet/state.ts';
 import { terminal } from './output.ts';
 import { table } from './table.ts';
@@ -29,7 +29,7 @@ async function health(flags: DeploymentFlags): Promise<void> {
   const [state, secrets] = await output.during('Reading the state', () =>
     Promise.all([
       fleetState(new DynamoDBClient(deployment.aws), deployment.output('StateTableName'), () => now),
-      fleetSecrets(new SecretsManagerClient(deployment.aws)),
+      listFleet(new SecretsManagerClient(deployment.aws)),
     ]),
   );
   const open = episodesIn(state, secrets);

@@ -1,5 +1,5 @@
+import type { FleetSecret } from '../../shared/fleet/secrets.ts';
 import { digest } from '../../shared/reconciliation/open-findings.ts';
-import type { FleetSecret } from './secrets.ts';
 import type { FleetState } from './state.ts';
 
 /** What on-call was told of and isn't over. */
@@ -15,7 +15,7 @@ export interface Episode {
 
 export function episodesIn(
   { failing, findings }: FleetState,
-  secrets: readonly FleetSecret[],
+  secrets: readonly Pick<FleetSecret, 'arn' | 'name'>[],
 ): readonly Episode[] {
   const byArn = new Map(secrets.map(({ arn, name }) => [arn, name]));
   const byDigest = new Map(secrets.map(({ arn, name }) => [digest(arn), name]));

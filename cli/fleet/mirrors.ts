@@ -1,8 +1,8 @@
 import pMap from 'p-map';
+import { type FleetSecret, versionWith } from '../../shared/fleet/secrets.ts';
 import type { Vault } from '../../shared/vault/client.ts';
 import { mirrorPath } from '../../shared/vault/mirror.ts';
 import { sentenceOf } from '../failure.ts';
-import type { FleetSecret } from './secrets.ts';
 
 export interface MirrorStatus {
   /** `current`: stamped with the version in use. `foreign`: somebody else's key is at the path. */
@@ -31,14 +31,12 @@ export async function mirrorsOf(
   return new Map(found);
 }
 
-async function mirrorOf(
-  { arn, agentId, tags, currentVersionId }: FleetSecret,
-  vault: Pick<Vault, 'readMetadata'>,
-): Promise<MirrorStatus> {
+async function mirrorOf(secret: FleetSecret, vault: Pick<Vault, 'readMetadata'>): Promise<MirrorStatus> {
+  const { arn, agentId, tags } = secret;
   const key = await vault.readMetadata(mirrorPath(tags['keyturn:mirror'] ?? '', agentId));
   if (!key) return { state: 'missing' };
   const { keyturn_secret: owner, keyturn_version_id: stamped, keyturn_kv_version: ofVersion } = key.custom;
   if (owner !== arn) return { state: 'foreign' };
-  if (stamped !== currentVersionId) return { state: 'behind' };
+  if (stamped !== versionWith('AWSCURRENT', secret)) return { state: 'behind' };
   return { state: ofVersion === String(key.currentVersion) ? 'current' : 'changed' };
 }

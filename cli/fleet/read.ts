@@ -1,6 +1,7 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { SchedulerClient } from '@aws-sdk/client-scheduler';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { listFleet } from '../../shared/fleet/secrets.ts';
 import type { Vault } from '../../shared/vault/client.ts';
 import type { Deployment } from '../deployment.ts';
 import { operatorsVault } from '../operators-vault.ts';
@@ -8,7 +9,6 @@ import { runningGrace } from './grace.ts';
 import { type Known, known } from './known.ts';
 import { mirrorsOf } from './mirrors.ts';
 import type { FleetFacts } from './rows.ts';
-import { fleetSecrets } from './secrets.ts';
 import { fleetState } from './state.ts';
 import { staticFields } from './static-fields.ts';
 
@@ -44,7 +44,7 @@ export async function readFleet(
   now: Date,
 ): Promise<FleetFacts> {
   const { secretsManager, dynamo, stateTable, scheduler, scheduleGroup, vault, withFields } = readers;
-  const listing = fleetSecrets(secretsManager, agents);
+  const listing = listFleet(secretsManager, { agents });
   const [secrets, state, grace, mirrors, fields] = await Promise.all([
     listing,
     known(fleetState(dynamo, stateTable, () => now)),

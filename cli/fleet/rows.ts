@@ -1,8 +1,9 @@
+import { type FleetSecret, versionWith } from '../../shared/fleet/secrets.ts';
 import { graceMsOf } from '../../shared/labels/tags.ts';
 import { digest } from '../../shared/reconciliation/open-findings.ts';
+import { incompleteVersion } from '../../shared/reconciliation/suspicions.ts';
 import type { Known } from './known.ts';
 import type { MirrorStatus } from './mirrors.ts';
-import type { FleetSecret } from './secrets.ts';
 import type { FleetState } from './state.ts';
 
 /** All that was read of a fleet. What was not, says why. */
@@ -57,8 +58,10 @@ export function rowsOf(facts: FleetFacts, now: Date): readonly StatusRow[] {
   const adoptions = 'fact' in facts.state ? Map.groupBy(facts.state.fact.adoptions, arnOf) : undefined;
   const problems = 'fact' in facts.state ? problemsIn(facts.state.fact) : undefined;
   return facts.secrets.map((secret) => {
-    const { arn, name, agentId, currentVersionId, pendingVersionId, rotatedAt, nextRotationAt } = secret;
-    const began = rotatedAt ?? secret.createdAt;
+    const { arn, name, agentId, lastRotatedAt, nextRotationAt } = secret;
+    const currentVersionId = versionWith('AWSCURRENT', secret);
+    const pendingVersionId = incompleteVersion(secret);
+    const began = lastRotatedAt ?? secret.createdAt;
     const reason = 'unknown' in facts.state ? facts.state.unknown : '';
     return {
       secret: name,
@@ -67,7 +70,7 @@ export function rowsOf(facts: FleetFacts, now: Date): readonly StatusRow[] {
       ...(currentVersionId !== undefined && { versionId: currentVersionId }),
       ...(pendingVersionId !== undefined && { pendingVersionId }),
       ...(began && { ageSeconds: Math.max(0, Math.floor((now.getTime() - began.getTime()) / 1_000)) }),
-      ...(rotatedAt && { rotatedAt: rotatedAt.toISOString() }),
+      ...(lastRotatedAt && { rotatedAt: lastRotatedAt.toISOString() }),
       rotationEnabled: secret.rotationEnabled,
       ...(nextRotationAt && { nextRotationAt: nextRotationAt.toISOString() }),
       adoption: adoptions
@@ -121,15 +124,14 @@ function mirrorOf({ arn, tags }: FleetSecret, mirrors: FleetFacts['mirrors']): S
   return mirrors.fact.get(arn) ?? unknownFor('it was not looked at');
 }
 
-function graceOf(
-  { tags, currentVersionId, rotatedAt }: FleetSecret,
-  grace: FleetFacts['grace'],
-): StatusRow['grace'] {
+function graceOf(secret: FleetSecret, grace: FleetFacts['grace']): StatusRow['grace'] {
   if ('unknown' in grace) return unknownFor(grace.unknown);
+  const { tags, lastRotatedAt } = secret;
+  const currentVersionId = versionWith('AWSCURRENT', secret);
   if (currentVersionId === undefined || !grace.fact(currentVersionId)) return { state: 'none' };
   const graceMs = graceMsIn(tags);
-  if (!rotatedAt || graceMs === undefined) return { state: 'running' };
-  return { state: 'running', endsAt: new Date(rotatedAt.getTime() + graceMs).toISOString() };
+  if (!lastRotatedAt || graceMs === undefined) return { state: 'running' };
+  return { state: 'running', endsAt: new Date(lastRotatedAt.getTime() + graceMs).toISOString() };
 }
 
 /** A tag that can't be read is a finding of its own, not the end of the table. */

@@ -1,7 +1,7 @@
 import pMap from 'p-map';
 import * as z from 'zod';
+import { describeFleetSecret, type FleetSecret, listFleet } from '../../shared/fleet/secrets.ts';
 import type { Finding } from '../../shared/reconciliation/finding.ts';
-import { describeFleetSecret, type FleetSecret, listFleet } from '../../shared/reconciliation/fleet.ts';
 import { type ReportParts, reportFindings } from '../../shared/reconciliation/report-findings.ts';
 import { TargetUnreachableError } from '../../shared/rotators/errors.ts';
 import type { FleetReport } from './answers.ts';

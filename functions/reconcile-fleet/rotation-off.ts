@@ -1,5 +1,5 @@
+import { describeFleetSecret } from '../../shared/fleet/secrets.ts';
 import { planRotation } from '../../shared/provisioning/secrets-manager.ts';
-import { describeFleetSecret } from '../../shared/reconciliation/fleet.ts';
 import { incompleteVersion, isRotationOff } from '../../shared/reconciliation/suspicions.ts';
 import { finding, type Kind } from './kind.ts';
 import { declarationOf } from './target-drifted.ts';

@@ -1,5 +1,5 @@
+import { describeFleetSecret, versionWith } from '../../shared/fleet/secrets.ts';
 import { versionDates } from '../../shared/labels/read.ts';
-import { describeFleetSecret, versionWith } from '../../shared/reconciliation/fleet.ts';
 import { rotateOnce } from '../../shared/reconciliation/rotate-once.ts';
 import { overdueSince, windowMs } from '../../shared/reconciliation/suspicions.ts';
 import { called } from '../../shared/secrets-manager/errors.ts';

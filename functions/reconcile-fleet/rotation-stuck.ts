@@ -1,6 +1,6 @@
+import { describeFleetSecret, type FleetSecret, versionWith } from '../../shared/fleet/secrets.ts';
 import { versionDates } from '../../shared/labels/read.ts';
 import type { Finding } from '../../shared/reconciliation/finding.ts';
-import { describeFleetSecret, type FleetSecret, versionWith } from '../../shared/reconciliation/fleet.ts';
 import { rotateOnce } from '../../shared/reconciliation/rotate-once.ts';
 import { causeOf, explained } from '../../shared/reconciliation/stuck.ts';
 import { incompleteVersion, stuckAfterMs } from '../../shared/reconciliation/suspicions.ts';

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
+import { describeFleetSecret, type FleetSecret } from '../../shared/fleet/secrets.ts';
 import type { Change } from '../../shared/provisioning/change.ts';
 import { type Declaration, DeclarationError } from '../../shared/provisioning/declaration.ts';
 import { planPostgres } from '../../shared/provisioning/postgres.ts';
 import { secretNameOf } from '../../shared/provisioning/secret-name.ts';
 import type { Finding } from '../../shared/reconciliation/finding.ts';
-import { describeFleetSecret, type FleetSecret } from '../../shared/reconciliation/fleet.ts';
 import { NoCurrentVersionError } from '../../shared/rotation/errors.ts';
 import {
   AdminPrivilegeError,

@@ -1,9 +1,9 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { describeFleetSecret, type FleetSecret, versionWith } from '../fleet/secrets.ts';
 import { changeOf, inForceSince } from '../labels/change.ts';
 import { versionDates } from '../labels/read.ts';
 import { graceMsOf } from '../labels/tags.ts';
 import { called } from '../secrets-manager/errors.ts';
-import { describeFleetSecret, type FleetSecret, versionWith } from './fleet.ts';
 
 export interface RotatedVersions {
   readonly secret: FleetSecret;

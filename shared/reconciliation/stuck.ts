@@ -1,10 +1,10 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { credentialsIn } from '../credential/credentials-in.ts';
 import { InvalidSecretError } from '../credential/errors.ts';
+import type { FleetSecret } from '../fleet/secrets.ts';
 import { CredentialRefusedError, GrantsMissingError, TargetUnreachableError } from '../rotators/errors.ts';
 import { rotatorOf } from '../rotators/registry.ts';
 import { readVersion } from '../secrets-manager/versions.ts';
-import type { FleetSecret } from './fleet.ts';
 
 /** Why a rotation hasn't ended. */
 export type Cause =

@@ -1,5 +1,5 @@
+import { type FleetSecret, versionWith } from '../fleet/secrets.ts';
 import type { TargetLogin } from '../rotators/rotator.ts';
-import { type FleetSecret, versionWith } from './fleet.ts';
 
 export interface SupersededLogin {
   readonly secret: FleetSecret;

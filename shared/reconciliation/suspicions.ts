@@ -1,5 +1,5 @@
+import { type FleetSecret, versionWith } from '../fleet/secrets.ts';
 import { graceMsOf, SecretTagError } from '../labels/tags.ts';
-import { type FleetSecret, versionWith } from './fleet.ts';
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;

@@ -17,8 +17,15 @@ export class SecretsManagerError extends Error {
 export async function called<T>(operation: string, call: () => Promise<T>): Promise<T> {
   const outcome = await call().then(
     (value) => ({ value }),
-    (error: unknown) => ({ code: error instanceof Error ? error.name : 'unknown' }),
+    (error: unknown) => ({ code: codeOf(error) }),
   );
   if ('code' in outcome) throw new SecretsManagerError(operation, outcome.code);
   return outcome.value;
+}
+
+/** AWS's name of what went wrong; where the network failed, the socket's, which names it better than `Error`. */
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown';
+  const code = 'code' in error ? String(error.code) : '';
+  return /^E[A-Z]+$/.test(code) ? code : error.name;
 }

@@ -2,12 +2,12 @@ import picocolors from 'picocolors';
 import { describe, expect, it } from 'vitest';
 import { cellsOf, duration, unknownIn } from '../../../cli/fleet/format.ts';
 import { type FleetFacts, needsAttention, rowsOf } from '../../../cli/fleet/rows.ts';
-import type { FleetSecret } from '../../../cli/fleet/secrets.ts';
 import { staticIn } from '../../../cli/fleet/static-fields.ts';
 import { liveEvent } from '../../../cli/live-events.ts';
 import { dangersOf } from '../../../cli/rotation/dangers.ts';
 import sample from '../../../events/rotation-failed/sample.json' with { type: 'json' };
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
+import type { FleetSecret } from '../../../shared/fleet/secrets.ts';
 import { digest } from '../../../shared/reconciliation/open-findings.ts';
 
 const now = new Date('2026-11-24T12:00:00Z');
@@ -18,10 +18,15 @@ const secret: FleetSecret = {
   name: 'agents/billing-7/credentials',
   agentId: 'billing-7',
   tags: { 'keyturn:grace': '2h', 'keyturn:mirror': 'agents/billing-7/credentials' },
-  currentVersionId: versionId,
+  stages: { [versionId]: ['AWSCURRENT', 'AWSPENDING'] },
   rotationEnabled: true,
-  rotatedAt: hoursAgo(1),
+  createdAt: hoursAgo(100),
+  lastRotatedAt: hoursAgo(1),
   nextRotationAt: hoursAgo(-48),
+  everyDays: 30,
+  schedule: undefined,
+  duration: undefined,
+  isScheduledForDeletion: false,
 };
 const facts: FleetFacts = {
   secrets: [secret],
@@ -77,7 +82,7 @@ describe('a row of keyturn status', () => {
     const cellsFor = (changed: Partial<FleetSecret>) => shown({ secrets: [{ ...secret, ...changed }] }).cells;
     expect(cellsFor({ nextRotationAt: hoursAgo(5) })[4]).toBe('5h late');
     expect(cellsFor({ rotationEnabled: false })[4]).toBe('off');
-    expect(cellsFor({ pendingVersionId: 'b' }).at(-1)).toBe('rotating');
+    expect(cellsFor({ stages: { [versionId]: ['AWSCURRENT'], b: ['AWSPENDING'] } }).at(-1)).toBe('rotating');
   });
 
   it('says why something can not be known, once for the whole fleet', () => {

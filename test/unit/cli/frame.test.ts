@@ -4,6 +4,7 @@ import { sentenceOf } from '../../../cli/failure.ts';
 import { terminal } from '../../../cli/output.ts';
 import { programFor } from '../../../cli/program.ts';
 import { table } from '../../../cli/table.ts';
+import { SecretsManagerError } from '../../../shared/secrets-manager/errors.ts';
 
 it('takes the flags of a deployment before the command as well as behind it', async () => {
   const { args } = await programFor(['--stage', 'agent', 'agent', '--agent-id', 'a']);
@@ -28,6 +29,15 @@ it.each([
   const error = Object.assign(new Error(message), { name, $metadata: {} });
   expect(sentenceOf(error)).toContain(expected);
   expect(sentenceOf(error)).not.toContain('hunter2');
+});
+
+it.each([
+  ['AccessDeniedException', 'AWS refused secretsmanager:ListSecrets: these credentials may not do that'],
+  ['ExpiredTokenException', 'the AWS credentials have expired: log in again'],
+  ['ECONNREFUSED', 'the network failed (ECONNREFUSED): look at --region and the address'],
+  ['InternalServiceError', 'AWS answered InternalServiceError to ListSecrets'],
+])('says the same of %s where a part of ours called Secrets Manager', (code, expected) => {
+  expect(sentenceOf(new SecretsManagerError('ListSecrets', code))).toBe(expected);
 });
 
 it('says nothing of an unknown error but its class', () => {

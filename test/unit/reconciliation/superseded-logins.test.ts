@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { FleetSecret } from '../../../shared/reconciliation/fleet.ts';
+import type { FleetSecret } from '../../../shared/fleet/secrets.ts';
 import { supersededLogins } from '../../../shared/reconciliation/superseded-logins.ts';
 import type { TargetLogin } from '../../../shared/rotators/rotator.ts';
 
@@ -17,6 +17,7 @@ const secretOf = (agentId: string, stages: FleetSecret['stages']): FleetSecret =
   everyDays: 30,
   schedule: undefined,
   duration: undefined,
+  isScheduledForDeletion: false,
 });
 const login = (name: string, versionId?: string, server = 'one:5432'): TargetLogin => ({
   server,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { FleetSecret } from '../../../shared/reconciliation/fleet.ts';
+import type { FleetSecret } from '../../../shared/fleet/secrets.ts';
 import {
   graceOf,
   incompleteVersion,
@@ -26,6 +26,7 @@ const secret = (facts: Partial<FleetSecret> = {}): FleetSecret => ({
   everyDays: 30,
   schedule: undefined,
   duration: undefined,
+  isScheduledForDeletion: false,
   ...facts,
 });
 

@@ -1,5 +1,6 @@
 import {
   DescribeSecretCommand,
+  type Filter,
   paginateListSecrets,
   type SecretListEntry,
   type SecretsManagerClient,
@@ -26,34 +27,58 @@ export interface FleetSecret {
   readonly schedule: string | undefined;
   /** How long its window is open: `3h`. */
   readonly duration: string | undefined;
+  /** It can be restored until its recovery window is over. */
+  readonly isScheduledForDeletion: boolean;
 }
 
+/** Which of the platform's secrets. */
+export interface Of {
+  /** Those of these agents. */
+  readonly agents?: readonly string[];
+  /** Those that have this tag. */
+  readonly tagged?: string;
+  /** Those, too, that are scheduled for deletion. */
+  readonly withDeleted?: true;
+}
+
+/** As many values as ListSecrets takes for a filter. */
+const filterValuesMax = 10;
+
 /**
- * All of the platform's secrets, a hundred a call. The list may be minutes old: what it suggests is asked of DescribeSecret
+ * The platform's secrets by name, a hundred a call. The list may be minutes old: what it suggests is asked of DescribeSecret
  * before anything is done about it.
  */
-export async function listFleet(client: SecretsManagerClient): Promise<readonly FleetSecret[]> {
+export async function listFleet(client: SecretsManagerClient, of: Of = {}): Promise<readonly FleetSecret[]> {
   const pages = paginateListSecrets(
     { client, pageSize: 100 },
-    {
-      Filters: [
-        { Key: 'tag-key', Values: ['managed_by'] },
-        { Key: 'tag-value', Values: ['agent-platform'] },
-      ],
-    },
+    { Filters: filtersFor(of), ...(of.withDeleted && { IncludePlannedDeletion: true }) },
   );
   return called('ListSecrets', async () => {
     const fleet: FleetSecret[] = [];
     for await (const { SecretList = [] } of pages) {
       for (const entry of SecretList) {
         const secret = fleetSecret(entry, entry.SecretVersionsToStages);
-        // The filters match prefixes, of any tag.
-        if (isManaged(secret.tags)) fleet.push(secret);
+        if (isOf(of, secret)) fleet.push(secret);
       }
     }
-    return fleet;
+    return fleet.sort((one, other) => (one.name < other.name ? -1 : 1));
   });
 }
+
+function filtersFor({ agents = [], tagged }: Of): Filter[] {
+  if (tagged !== undefined) return [{ Key: 'tag-key', Values: [tagged] }];
+  const isFew = agents.length > 0 && agents.length <= filterValuesMax;
+  return [
+    { Key: 'tag-key', Values: ['managed_by'] },
+    { Key: 'tag-value', Values: isFew ? [...agents] : ['agent-platform'] },
+  ];
+}
+
+/** The filters match prefixes, of any tag. */
+const isOf = ({ agents = [], tagged }: Of, { tags, agentId }: FleetSecret): boolean =>
+  isManaged(tags) &&
+  (agents.length === 0 || agents.includes(agentId)) &&
+  (tagged === undefined || tags[tagged] !== undefined);
 
 /** A secret as it is now. Undefined where it isn't the platform's, or is being deleted. */
 export async function describeFleetSecret(
@@ -64,9 +89,10 @@ export async function describeFleetSecret(
     client.send(new DescribeSecretCommand({ SecretId: secretId })),
   );
   const secret = fleetSecret(answer, answer.VersionIdsToStages);
-  return isManaged(secret.tags) && !answer.DeletedDate ? secret : undefined;
+  return isManaged(secret.tags) && !secret.isScheduledForDeletion ? secret : undefined;
 }
 
+/** @example versionWith('AWSCURRENT', secret) */
 export function versionWith(label: string, { stages }: Pick<FleetSecret, 'stages'>): string | undefined {
   return Object.keys(stages).find((versionId) => stages[versionId]?.includes(label));
 }
@@ -83,6 +109,7 @@ function fleetSecret(
     | 'LastChangedDate'
     | 'NextRotationDate'
     | 'RotationRules'
+    | 'DeletedDate'
   >,
   stages: Record<string, string[]> | undefined,
 ): FleetSecret {
@@ -101,5 +128,6 @@ function fleetSecret(
     everyDays: entry.RotationRules?.AutomaticallyAfterDays,
     schedule: entry.RotationRules?.ScheduleExpression,
     duration: entry.RotationRules?.Duration,
+    isScheduledForDeletion: entry.DeletedDate !== undefined,
   };
 }
