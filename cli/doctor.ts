@@ -53,8 +53,9 @@ export function doctorCommand(): Command {
     .addHelpText(
       'after',
       `
-It changes nothing. What your credentials may not look at is "unknown". The permissions of functions are asked of IAM's
-policy simulator (iam:SimulatePrincipalPolicy); Vault's policy by logging in as the mirrors do.
+It changes nothing. What your credentials may not look at is "unknown". The roles of functions are compared with the template
+that was deployed (cloudformation:GetTemplate, iam:ListRolePolicies, GetRolePolicy, ListAttachedRolePolicies) and asked of
+IAM's policy simulator (iam:SimulatePrincipalPolicy, SimulateCustomPolicy); Vault's policy by logging in as the mirrors do.
 
 Exits with 3 where something is wrong. --json prints {schemaVersion, stage, at, checks: [{check, state, what, remedy}]}.`,
     )
@@ -92,15 +93,18 @@ async function doctor(flags: DeploymentFlags): Promise<void> {
 }
 
 async function partsOf({ stage, aws, output }: Deployment): Promise<DoctorParts> {
+  const cloudFormation = new CloudFormationClient(aws);
   return {
     stage,
     output,
     now: () => new Date(),
-    resources: await stackResources(new CloudFormationClient(aws), `keyturn-${stage}`),
+    resources: await stackResources(cloudFormation, `keyturn-${stage}`),
+    cloudFormation,
     cloudWatch: new CloudWatchClient(aws),
     dynamo: new DynamoDBClient(aws),
     eventBridge: new EventBridgeClient(aws),
-    iam: new IAMClient(aws),
+    // It makes a call a statement, more than IAM takes at once.
+    iam: new IAMClient({ ...aws, maxAttempts: 8 }),
     kms: new KMSClient(aws),
     lambda: new LambdaClient(aws),
     scheduler: new SchedulerClient(aws),

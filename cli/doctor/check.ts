@@ -1,3 +1,4 @@
+import type { CloudFormationClient } from '@aws-sdk/client-cloudformation';
 import type { CloudWatchClient } from '@aws-sdk/client-cloudwatch';
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import type { EventBridgeClient } from '@aws-sdk/client-eventbridge';
@@ -26,6 +27,7 @@ export interface DoctorParts {
   readonly resources: readonly StackResource[];
   readonly output: (name: string) => string;
   readonly now: () => Date;
+  readonly cloudFormation: CloudFormationClient;
   readonly cloudWatch: CloudWatchClient;
   readonly dynamo: DynamoDBClient;
   readonly eventBridge: EventBridgeClient;

@@ -1,59 +1,30 @@
-import { CloudWatchClient } from '@aws-sdk/client-cloudwatch';
-import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import {
-  DescribeRuleCommand,
-  EventBridgeClient,
-  ListRulesCommand,
-  ListTargetsByRuleCommand,
-} from '@aws-sdk/client-eventbridge';
-import { IAMClient, SimulateCustomPolicyCommand, SimulatePrincipalPolicyCommand } from '@aws-sdk/client-iam';
-import { DescribeKeyCommand, KMSClient } from '@aws-sdk/client-kms';
-import { GetFunctionConfigurationCommand, GetPolicyCommand, LambdaClient } from '@aws-sdk/client-lambda';
-import { SchedulerClient } from '@aws-sdk/client-scheduler';
-import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { ListSubscriptionsByTopicCommand, SNSClient } from '@aws-sdk/client-sns';
-import { GetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs';
-import { STSClient } from '@aws-sdk/client-sts';
+import { DescribeRuleCommand, ListRulesCommand, ListTargetsByRuleCommand } from '@aws-sdk/client-eventbridge';
+import { DescribeKeyCommand } from '@aws-sdk/client-kms';
+import { GetPolicyCommand } from '@aws-sdk/client-lambda';
+import { ListSubscriptionsByTopicCommand } from '@aws-sdk/client-sns';
+import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import { mockClient } from 'aws-sdk-client-mock';
 import { afterEach, expect, it } from 'vitest';
-import { type Check, type DoctorParts, verdictsOf } from '../../../cli/doctor/check.ts';
+import { type Check, verdictsOf } from '../../../cli/doctor/check.ts';
 import { alertsReachSomebody, nothingIsDead, rulesAreOn } from '../../../cli/doctor/deliveries.ts';
 import { rotationPermission } from '../../../cli/doctor/functions.ts';
-import { functionsMay } from '../../../cli/doctor/permissions.ts';
 import { keyIsUsable } from '../../../cli/doctor/surroundings.ts';
+import { doctorParts } from './doctor-parts.ts';
 
-const config = { region: 'eu-central-1', credentials: { accessKeyId: 'test', secretAccessKey: 'test' } };
-const parts: DoctorParts = {
-  stage: 'dev',
-  resources: [
-    { logicalId: 'DeadLetters', physicalId: 'https://queue', type: 'AWS::SQS::Queue' },
-    { logicalId: 'AnnounceRotationRule', physicalId: 'announce', type: 'AWS::Events::Rule' },
-    { logicalId: 'RecordAdoptionRule', physicalId: 'keyturn-dev|adoption', type: 'AWS::Events::Rule' },
-  ],
-  output: (name) => `arn:aws:sns:eu-central-1:123456789012:${name}`,
-  now: () => new Date(),
-  cloudWatch: new CloudWatchClient(config),
-  dynamo: new DynamoDBClient(config),
-  eventBridge: new EventBridgeClient(config),
-  iam: new IAMClient(config),
-  kms: new KMSClient(config),
-  lambda: new LambdaClient(config),
-  scheduler: new SchedulerClient(config),
-  secretsManager: new SecretsManagerClient(config),
-  sns: new SNSClient(config),
-  sqs: new SQSClient(config),
-  sts: new STSClient(config),
-};
-const [events, iam, kms, lambda, sns, sqs] = [
+const parts = doctorParts([
+  { logicalId: 'DeadLetters', physicalId: 'https://queue', type: 'AWS::SQS::Queue' },
+  { logicalId: 'AnnounceRotationRule', physicalId: 'announce', type: 'AWS::Events::Rule' },
+  { logicalId: 'RecordAdoptionRule', physicalId: 'keyturn-dev|adoption', type: 'AWS::Events::Rule' },
+]);
+const [events, kms, lambda, sns, sqs] = [
   mockClient(parts.eventBridge),
-  mockClient(parts.iam),
   mockClient(parts.kms),
   mockClient(parts.lambda),
   mockClient(parts.sns),
   mockClient(parts.sqs),
 ];
 afterEach(() => {
-  for (const client of [events, iam, kms, lambda, sns, sqs]) client.reset();
+  for (const client of [events, kms, lambda, sns, sqs]) client.reset();
 });
 
 const found = async (check: Check) =>
@@ -104,24 +75,6 @@ it('finds that Secrets Manager may not invoke rotate-secret', async () => {
   ];
   lambda.on(GetPolicyCommand).resolves({ Policy: JSON.stringify({ Statement }) });
   expect(await found(rotationPermission)).toEqual(['well: Secrets Manager may invoke rotate-secret']);
-});
-
-it('names what a function may not do, and does not take an ignorant simulator at its word', async () => {
-  lambda.on(GetFunctionConfigurationCommand).resolves({ Role: 'arn:aws:iam::123456789012:role/one' });
-  const allowed = { EvalActionName: 'events:PutEvents', EvalDecision: 'allowed' as const };
-  const denied = { EvalActionName: 'sns:Publish', EvalDecision: 'implicitDeny' as const };
-  iam.on(SimulateCustomPolicyCommand).resolves({ EvaluationResults: [allowed] });
-  iam.on(SimulatePrincipalPolicyCommand).resolves({ EvaluationResults: [allowed] });
-  expect(await found(functionsMay)).toEqual([expect.stringContaining('well: ')]);
-  iam
-    .on(SimulatePrincipalPolicyCommand, { ActionNames: ['sns:Publish'] })
-    .resolves({ EvaluationResults: [denied] });
-  expect(await found(functionsMay)).toContain('wrong: invalidate-caches may not sns:Publish');
-  iam.on(SimulateCustomPolicyCommand).resolves({ EvaluationResults: [denied] });
-  iam.on(SimulatePrincipalPolicyCommand).resolves({ EvaluationResults: [denied] });
-  const verdicts = await found(functionsMay);
-  expect(verdicts.filter((verdict) => verdict.startsWith('unknown: rotate-secret, '))).not.toEqual([]);
-  expect(verdicts).toContain('wrong: record-adoption may not sns:Publish');
 });
 
 it('finds a key that is to be deleted', async () => {

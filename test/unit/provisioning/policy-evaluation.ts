@@ -14,6 +14,9 @@ const document = z.strictObject({
         .strictObject({
           StringEquals: z.record(z.string(), oneOrMore).optional(),
           StringLike: z.record(z.string(), oneOrMore).optional(),
+          ArnEquals: z.record(z.string(), oneOrMore).optional(),
+          Bool: z.record(z.string(), oneOrMore).optional(),
+          'ForAllValues:StringLike': z.record(z.string(), oneOrMore).optional(),
         })
         .default({}),
     }),
@@ -30,17 +33,18 @@ export interface Asked {
 /**
  * Whether a policy of Allow statements lets a request through, as IAM's guide says it is judged: a statement counts where action,
  * resource and each condition match, a value of several is enough, `*` and `?` are wildcards of a resource and of StringLike, and
- * a variable that the request doesn't have matches nothing.
+ * a variable that the request doesn't have matches nothing. A key of several values has one here.
  */
 export function allows(policy: object, { action, resource, context = {} }: Asked): boolean {
   return document.parse(policy).Statement.some(({ Action, Resource, Condition }) => {
-    const { StringEquals = {}, StringLike = {} } = Condition;
+    const { StringEquals = {}, StringLike = {}, ArnEquals = {}, Bool = {} } = Condition;
+    const OfAll = Condition['ForAllValues:StringLike'] ?? {};
     const equal = (value: string, wanted: string) => resolved(wanted, context) === value;
     return (
       Action.some((each) => like(action.toLowerCase(), each.toLowerCase())) &&
       Resource.some((each) => like(resource, each)) &&
-      all(StringEquals, context, equal) &&
-      all(StringLike, context, like)
+      all({ ...StringEquals, ...Bool }, context, equal) &&
+      all({ ...StringLike, ...ArnEquals, ...OfAll }, context, like)
     );
   });
 }
