@@ -19,7 +19,10 @@ const labelMoved = z
   })
   .pipe(secretLabelUpdated);
 
-/** Mirrors the secret of one native label event; a failure goes back to the queue. The event's version is a hint only. */
+/**
+ * Mirrors the secret of one native label event; a failure goes back to the queue. The event's version is a hint only: what it
+ * can do is send back a message whose read was older than it.
+ */
 export async function syncRecord(
   record: Pick<SQSRecord, 'body'>,
   { log, count, ...parts }: MirrorParts & { log: Pick<Logger, 'info' | 'warn'>; count: Count },
@@ -28,7 +31,7 @@ export async function syncRecord(
   if (event.detail.labelUpdated !== 'AWSCURRENT') return;
   const [secretArn] = event.resources;
   try {
-    const outcome = await syncMirror(secretArn, parts);
+    const outcome = await syncMirror(secretArn, parts, { named: event.detail.versionId });
     count('Mirrors', { outcome });
     log.info('mirror synced', { secretArn, outcome });
   } catch (error) {

@@ -51,6 +51,8 @@ export interface ExaminedMirror {
   readonly path: string;
   readonly currentVersionId: string;
   readonly stampedVersionId: string | undefined;
+  /** The labels, as DescribeSecret showed them. */
+  readonly stages: Readonly<Record<string, readonly string[]>>;
   /** Set where Secrets Manager does not know the stamped version: when it was made, by the stamp. It may just not show yet. */
   readonly unknownSince?: Date;
   /** By its tag, a change by hand is left for a person to look at. */
@@ -74,7 +76,8 @@ export function mirrorPath(tag: string, agentId: string): string {
 }
 
 /**
- * Brings a secret's mirror to AWSCURRENT as it is read now, whatever version an event named.
+ * Brings a secret's mirror to AWSCURRENT as it is read now, whatever version an event named. Where AWSCURRENT is seen on another
+ * one, the named one must be seen to have lost it: else the read is older than the event, and the mirror would stay behind.
  *
  * Killed anywhere, the next run converges: the key is claimed before its data is written, and the data before the version
  * stamp. Data without its stamp looks outdated and is stamped or written again; a stamp without its data can't come to be.
@@ -83,16 +86,21 @@ export function mirrorPath(tag: string, agentId: string): string {
  * later stays, and one that doesn't describe the data is mended by the next run.
  * A key that someone creates between the check and the claim is kept by this run (CAS 0), but not by the next.
  *
+ * @param named the version that AWSCURRENT moved to, as an event says.
  * @param release also overwrites what somebody wrote by hand into a mirror that is to be quarantined then.
  */
 export async function syncMirror(
   secretId: string,
   parts: MirrorParts,
-  { release = false }: { readonly release?: boolean } = {},
+  { release = false, named }: { readonly release?: boolean; readonly named?: string } = {},
 ): Promise<MirrorOutcome> {
   const mirror = await examineMirror(secretId, parts);
   if (typeof mirror === 'string') return mirror;
   if (mirror.unknownSince) throw new StaleReadError('What was read is older than what was mirrored');
+  if (named !== undefined && named !== mirror.currentVersionId) {
+    const labels = mirror.stages[named] ?? (await labelsOf(named, secretId, parts.secretsManager));
+    if (!labels || !hasLeft(labels)) throw new StaleReadError('What was read is older than the event');
+  }
   return mirror.isQuarantined && !release ? 'quarantined' : mirror.write();
 }
 
@@ -140,6 +148,7 @@ export async function examineMirror(
     path,
     currentVersionId: current.versionId,
     stampedVersionId: stamp.versionId,
+    stages: secret.VersionIdsToStages ?? {},
     isQuarantined: false,
     ...(left === 'unknown' && { unknownSince: stamp.createdAt }),
   };
@@ -250,9 +259,14 @@ async function leftBehind(
   const labels = stages[versionId] ?? (await labelsOf(versionId, secretId, client));
   if (!labels) return 'unknown';
   const holdsCurrent = (stages[current.versionId] ?? []).includes('AWSCURRENT');
-  const hasLeft = labels.includes('AWSPREVIOUS') || labels.length === 0;
-  if (!holdsCurrent || !hasLeft) throw new StaleReadError('What was read is older than what was mirrored');
+  if (!holdsCurrent || !hasLeft(labels))
+    throw new StaleReadError('What was read is older than what was mirrored');
   return 'left';
+}
+
+/** Whether a version that was AWSCURRENT is so no longer. */
+function hasLeft(labels: readonly string[]): boolean {
+  return labels.includes('AWSPREVIOUS') || labels.length === 0;
 }
 
 /** None for a version that has lost them all; undefined for one that isn't known. */

@@ -66,8 +66,12 @@ function secretIs(
   });
   aws.on(ListSecretVersionIdsCommand).resolves({ Versions: [] });
 }
-const sync = (name: string, to: Vault = vault) =>
-  syncMirror(`arn:${name}`, { secretsManager, vault: to, digest: async () => digest });
+const sync = (name: string, to: Vault = vault, named?: string) =>
+  syncMirror(
+    `arn:${name}`,
+    { secretsManager, vault: to, digest: async () => digest },
+    named === undefined ? {} : { named },
+  );
 const failureOf = async (run: Promise<unknown>): Promise<unknown> =>
   run.then(
     () => expect.unreachable(),
@@ -92,6 +96,28 @@ describe('the mirror', () => {
     await expect(sync('older')).rejects.toThrow(StaleReadError);
     secretIs('older', 'v1', { v2: ['AWSPREVIOUS'] });
     expect(await sync('older')).toBe('written');
+  });
+
+  test.each([
+    ['unseen', {}, undefined],
+    ['described', { v2: ['AWSPENDING'] }, undefined],
+    ['listed', {}, ['AWSPENDING']],
+  ])('an event comes again while its version is not AWSCURRENT yet: %s', async (how, stages, listed) => {
+    secretIs(`lagging-${how}`, 'v1', stages);
+    const Versions = listed ? [{ VersionId: 'v2', VersionStages: listed }] : [];
+    aws.on(ListSecretVersionIdsCommand).resolves({ Versions });
+    await expect(sync(`lagging-${how}`, vault, 'v2')).rejects.toThrow(StaleReadError);
+    secretIs(`lagging-${how}`, 'v2');
+    expect(await sync(`lagging-${how}`, vault, 'v2')).toBe('written');
+    expect((await vault.readData(`agents/a1/lagging-${how}`))?.data).toEqual({ password: `${canary}-v2` });
+  });
+
+  test('an event that comes late, its version superseded since, is done with', async () => {
+    secretIs('late', 'v2', { v1: ['AWSPREVIOUS'] });
+    expect(await sync('late', vault, 'v1')).toBe('written');
+    secretIs('late', 'v3', { v2: ['AWSPREVIOUS'] });
+    aws.on(ListSecretVersionIdsCommand).resolves({ Versions: [{ VersionId: 'v1', VersionStages: [] }] });
+    expect(await sync('late', vault, 'v1')).toBe('written');
   });
 
   test.each(['claim', 'data'] as const)('converges when killed after the %s', async (after) => {
