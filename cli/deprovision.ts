@@ -7,7 +7,6 @@ import { plain } from './failure.ts';
 import { type Output, terminal } from './output.ts';
 import { documentOf, failedDocument, failureOf, printPlan } from './provisioning/printing.ts';
 import { type OpenSystems, openSystems } from './provisioning/systems.ts';
-import { table } from './table.ts';
 
 interface DeprovisionFlags extends DeploymentFlags {
   readonly recoveryDays: number;
@@ -76,7 +75,7 @@ async function deprovision(
       action === 'delete' ? 'cut' : 'noted',
       plain(resource),
     ]);
-    output.print(table(['AT', 'SYSTEM', 'DONE', 'WHAT'], rows));
+    output.table(['AT', 'SYSTEM', 'DONE', 'WHAT'], rows);
   }
   for (const each of failed) output.say(failureOf(agentId, each));
   if (failed.length === 0) return;

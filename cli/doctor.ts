@@ -27,7 +27,6 @@ import { plain } from './failure.ts';
 import { terminal } from './output.ts';
 import { queues } from './queues.ts';
 import { stackResources } from './stack-resources.ts';
-import { table } from './table.ts';
 
 const checks: readonly Check[] = [
   functionsRun,
@@ -82,7 +81,7 @@ async function doctor(flags: DeploymentFlags): Promise<void> {
     unknown: yellow,
   };
   const rows = verdicts.map(({ check, state, what }) => [check, shown[state](state), plain(what)]);
-  output.print(table(['CHECK', 'VERDICT', 'WHAT'], rows));
+  output.table(['CHECK', 'VERDICT', 'WHAT'], rows);
   const remedies = new Set(
     verdicts.flatMap(({ check, state, remedy }) =>
       state === 'well' || remedy === undefined ? [] : [`${check}: ${plain(remedy)}`],

@@ -5,7 +5,6 @@ import { type DeploymentFlags, onDeployment } from './deployment.ts';
 import { exit } from './exit.ts';
 import { plain } from './failure.ts';
 import { type Output, terminal } from './output.ts';
-import { table } from './table.ts';
 
 interface DriftFlags extends DeploymentFlags {
   readonly repair: boolean;
@@ -85,7 +84,7 @@ function described(
     ]),
     ...inStep.map(({ secret, path }) => [plain(secret), plain(path), colors.green('in-step'), '-', '-']),
   ];
-  if (rows.length > 0) output.print(table(['SECRET', 'MIRROR', 'STANDS', 'OUTCOME', 'WHY'], rows));
+  if (rows.length > 0) output.table(['SECRET', 'MIRROR', 'STANDS', 'OUTCOME', 'WHY'], rows);
   output.say(`${checked} of ${mirrored} mirror(s) looked at, ${findings.length} finding(s)`);
   if (isVaultDown) output.say('Vault could not be reached: keyturn health');
   else if (!isFinished)

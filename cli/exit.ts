@@ -10,6 +10,11 @@ export const exit = {
   interrupted: 130,
 } as const;
 
+/** Whoever was asked pressed Ctrl-C. Nothing was changed. */
+export class InterruptedError extends Error {
+  override readonly name = 'InterruptedError';
+}
+
 /** The command can't be run as it was called. Nothing was changed. */
 export class CalledWronglyError extends Error {
   override readonly name = 'CalledWronglyError';

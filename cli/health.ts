@@ -9,7 +9,6 @@ import { episodesIn } from './fleet/episodes.ts';
 import { until } from './fleet/format.ts';
 import { fleetState } from './fleet/state.ts';
 import { terminal } from './output.ts';
-import { table } from './table.ts';
 
 /** `keyturn health`: each backend, and what on-call was told of and isn't over. */
 export function healthCommand(): Command {
@@ -42,31 +41,26 @@ async function health(flags: DeploymentFlags): Promise<void> {
   }
   const { colors } = output;
   const since = (instant: string | undefined) => (instant === undefined ? '' : `${until(instant, now)}`);
-  output.print(
-    table(
-      ['BACKEND', 'STATE', 'FOR', 'PROBED', 'WHY'],
-      backends.map((each) => [
-        plain(each.backend),
-        each.state === 'healthy' ? colors.green(each.state) : colors.red(each.state),
-        since(each.since) || '-',
-        each.probedAt === undefined ? '?' : `${since(each.probedAt)} ago`,
-        plain(each.reason ?? '-'),
-      ]),
-    ),
+  output.table(
+    ['BACKEND', 'STATE', 'FOR', 'PROBED', 'WHY'],
+    backends.map((each) => [
+      plain(each.backend),
+      each.state === 'healthy' ? colors.green(each.state) : colors.red(each.state),
+      since(each.since) || '-',
+      each.probedAt === undefined ? '?' : `${since(each.probedAt)} ago`,
+      plain(each.reason ?? '-'),
+    ]),
   );
   if (backends.length === 0)
     output.say('No backend has been probed: look at check-backend-health with keyturn doctor.');
   if (open.length === 0) return;
   output.print('');
-  output.print(
-    table(
-      ['OPEN', 'FOR', 'SECRETS'],
-      open.map((each) => [
-        colors.red(plain(each.kind)),
-        since(each.since) || '?',
-        each.secrets.slice(0, 3).map(plain).join(', ') +
-          (each.count > 3 ? ` and ${each.count - 3} more` : ''),
-      ]),
-    ),
+  output.table(
+    ['OPEN', 'FOR', 'SECRETS'],
+    open.map((each) => [
+      colors.red(plain(each.kind)),
+      since(each.since) || '?',
+      each.secrets.slice(0, 3).map(plain).join(', ') + (each.count > 3 ? ` and ${each.count - 3} more` : ''),
+    ]),
   );
 }

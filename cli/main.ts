@@ -1,4 +1,4 @@
-import { CalledWronglyError, exit } from './exit.ts';
+import { CalledWronglyError, exit, InterruptedError } from './exit.ts';
 import { sentenceOf } from './failure.ts';
 import { programFor } from './program.ts';
 import { outputClosed } from './stop.ts';
@@ -13,5 +13,10 @@ try {
   await program.parseAsync(args, { from: 'user' });
 } catch (error) {
   console.error(`keyturn: ${sentenceOf(error)}`);
-  process.exitCode = error instanceof CalledWronglyError ? exit.calledWrongly : exit.failed;
+  process.exitCode =
+    error instanceof CalledWronglyError
+      ? exit.calledWrongly
+      : error instanceof InterruptedError
+        ? exit.interrupted
+        : exit.failed;
 }

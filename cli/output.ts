@@ -1,11 +1,16 @@
 import type { Readable, Writable } from 'node:stream';
 import picocolors from 'picocolors';
-import { CalledWronglyError, exit } from './exit.ts';
+import { CalledWronglyError, exit, InterruptedError } from './exit.ts';
+import { table } from './table.ts';
 
 /** `print` is for the result, which a pipe may read; everything that is said to a person goes to stderr. */
 export interface Output {
   /** A line of the result, on stdout. */
   print(line: string): void;
+  /** Rows of the result, on stdout: columns, or where a terminal is too narrow for them, paragraphs. */
+  table(head: readonly string[], rows: readonly (readonly string[])[]): void;
+  /** Makes room for what is shown again and again, on a terminal. */
+  clear(): void;
   /** The result for a machine, on stdout: one document, indented. */
   json(document: object): void;
   /** A line of a stream for a machine, on stdout: one document a line. */
@@ -22,6 +27,7 @@ export interface Output {
    * Asks before something dangerous. `yes` answers it; without a terminal and without `yes` it refuses.
    *
    * @throws CalledWronglyError where it may not be done.
+   * @throws InterruptedError at Ctrl-C.
    */
   confirm(question: string, options: { readonly yes: boolean }): Promise<void>;
 }
@@ -29,7 +35,7 @@ export interface Output {
 /** The streams of a process, of which a terminal says so. */
 export interface Streams {
   readonly stdin: Readable & { readonly isTTY?: boolean };
-  readonly stdout: Writable & { readonly isTTY?: boolean; hasColors?(): boolean };
+  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number; hasColors?(): boolean };
   readonly stderr: Writable & { readonly isTTY?: boolean };
 }
 
@@ -38,6 +44,8 @@ export function terminal({ stdin, stdout, stderr }: Streams = process): Output {
   const isInteractive = stdin.isTTY === true && stderr.isTTY === true;
   return {
     print: (line) => stdout.write(`${line}\n`),
+    table: (head, rows) => stdout.write(`${table(head, rows, stdout.columns)}\n`),
+    clear: () => void (stdout.isTTY === true && stdout.write('\u001b[2J\u001b[H')),
     json: (document) => stdout.write(`${JSON.stringify(document, undefined, 2)}\n`),
     jsonLine: (document) => stdout.write(`${JSON.stringify(document)}\n`),
     say: (line) => stderr.write(`${line}\n`),
@@ -77,7 +85,8 @@ export function terminal({ stdin, stdout, stderr }: Streams = process): Output {
         output: stderr,
         withGuide: false,
       });
-      if (isCancel(answer) || !answer) throw new CalledWronglyError('not confirmed: nothing was changed');
+      if (isCancel(answer)) throw new InterruptedError('interrupted: nothing was changed');
+      if (!answer) throw new CalledWronglyError('not confirmed: nothing was changed');
     },
   };
 }

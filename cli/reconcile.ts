@@ -4,7 +4,6 @@ import { type AskReconciler, askReconciler } from './ask-reconciler.ts';
 import { type DeploymentFlags, onDeployment } from './deployment.ts';
 import { exit } from './exit.ts';
 import { type Output, terminal } from './output.ts';
-import { table } from './table.ts';
 
 interface ReconcileFlags extends DeploymentFlags {
   readonly secret?: readonly string[];
@@ -56,7 +55,7 @@ function described(
     dryRun && outcome === 'waiting' ? 'would be repaired' : outcome,
     explanation,
   ]);
-  if (rows.length > 0) output.print(table(['SECRET', 'FINDING', 'OUTCOME', 'WHY'], rows));
+  if (rows.length > 0) output.table(['SECRET', 'FINDING', 'OUTCOME', 'WHY'], rows);
   output.say(`${secrets} secret(s) looked at, ${findings.length} finding(s)`);
   if (unexamined.length > 0)
     output.say(`could not be looked at: ${unexamined.join(', ')}; the function's log says why`);

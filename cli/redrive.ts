@@ -8,7 +8,6 @@ import { terminal } from './output.ts';
 import { queues } from './queues.ts';
 import { redriveCalls, redriveMessages } from './redrive/redrive.ts';
 import { stackResources } from './stack-resources.ts';
-import { table } from './table.ts';
 
 /** `keyturn redrive`: what rules, schedules, functions and the mirrors' queue gave up is delivered again. */
 export function redriveCommand(): Command {
@@ -61,5 +60,5 @@ async function redrive(flags: DeploymentFlags): Promise<void> {
     outcome === 'kept' ? red(outcome) : green(outcome),
     plain(why ?? '-'),
   ]);
-  output.print(table(['FOR', 'GIVEN UP', 'NOW', 'WHY'], rows));
+  output.table(['FOR', 'GIVEN UP', 'NOW', 'WHY'], rows);
 }

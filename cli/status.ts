@@ -2,13 +2,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import { type DeploymentFlags, onDeployment, openDeployment } from './deployment.ts';
 import { exit } from './exit.ts';
-import { plain } from './failure.ts';
+import { plain, sentenceOf } from './failure.ts';
 import { cellsOf, short, statusHead, unknownIn, until } from './fleet/format.ts';
 import { type FleetReaders, fleetReaders, readFleet } from './fleet/read.ts';
 import { needsAttention, rowsOf, type StatusRow } from './fleet/rows.ts';
+import type { BackendHealth } from './fleet/state.ts';
 import { type Output, terminal } from './output.ts';
 import { stopped } from './stop.ts';
-import { table } from './table.ts';
 
 interface StatusFlags extends DeploymentFlags {
   readonly watch: boolean;
@@ -40,55 +40,77 @@ async function status(agents: readonly string[], flags: StatusFlags): Promise<vo
   const output = terminal();
   const deployment = await openDeployment(flags);
   const readers = await fleetReaders(deployment, { withFields: flags.fields });
-  const shown = { agents, flags, readers, output };
+  const shown: Shown = { agents, flags, readers, output };
   if (!flags.watch) {
-    process.exitCode = (await show(shown)) ? exit.attention : exit.done;
+    const view = await output.during('Reading the fleet', () => read(shown));
+    draw(view, shown);
+    process.exitCode = needsAPerson(view) ? exit.attention : exit.done;
     return;
   }
-  const stop = stopped();
-  while (!stop.aborted) {
-    if (!flags.json && process.stdout.isTTY) process.stdout.write('\u001b[2J\u001b[H');
-    await show(shown);
-    await pause(flags.interval * 1_000, undefined, { signal: stop }).catch(() => undefined);
+  await watch(shown, stopped());
+}
+
+/** Until Ctrl-C. What is still being read then is let go: nothing is to be tidied. */
+async function watch(shown: Shown, stop: AbortSignal): Promise<void> {
+  const { flags, output } = shown;
+  stop.addEventListener('abort', () => process.exit(exit.done));
+  let isFirst = true;
+  for (;;) {
+    // Read before the screen is cleared, and without a spinner on it: it would be empty half of the time.
+    const view = await read(shown).catch((error: unknown) => {
+      if (isFirst) throw error;
+      return sentenceOf(error);
+    });
+    isFirst = false;
+    if (typeof view === 'string') output.say(`${view}; trying again`);
+    else {
+      if (!flags.json) output.clear();
+      draw(view, shown);
+    }
+    await pause(flags.interval * 1_000);
   }
 }
 
-/** Gives whether a person should look. */
-async function show({
-  agents,
-  flags,
-  readers,
-  output,
-}: {
-  agents: readonly string[];
-  flags: StatusFlags;
-  readers: FleetReaders;
-  output: Output;
-}): Promise<boolean> {
+interface Shown {
+  readonly agents: readonly string[];
+  readonly flags: StatusFlags;
+  readonly readers: FleetReaders;
+  readonly output: Output;
+}
+
+interface View {
+  readonly now: Date;
+  readonly rows: readonly StatusRow[];
+  readonly backends: readonly BackendHealth[];
+}
+
+async function read({ agents, readers }: Shown): Promise<View> {
   const now = new Date();
-  const facts = await output.during('Reading the fleet', () => readFleet(readers, agents, now));
-  const rows = rowsOf(facts, now);
-  const backends = 'fact' in facts.state ? facts.state.fact.backends : [];
+  const facts = await readFleet(readers, agents, now);
+  return { now, rows: rowsOf(facts, now), backends: 'fact' in facts.state ? facts.state.fact.backends : [] };
+}
+
+const needsAPerson = ({ rows, backends }: View): boolean =>
+  rows.some(needsAttention) || backends.some(({ state }) => state !== 'healthy');
+
+function draw({ now, rows, backends }: View, { agents, flags, output }: Shown): void {
   if (flags.json) {
     const document = { schemaVersion: 1, stage: flags.stage, at: now.toISOString(), backends, secrets: rows };
     if (flags.watch) output.jsonLine(document);
     else output.json(document);
-  } else {
-    output.print(
-      table(
-        statusHead(flags.fields),
-        rows.map((row) => cellsOf(row, now, flags.fields, output.colors)),
-      ),
-    );
-    if (agents.length > 0) printInstances(rows, now, output);
-    for (const { backend, state, reason } of backends) {
-      if (state !== 'healthy')
-        output.print(output.colors.red(`${plain(backend)} is ${state}: ${plain(reason ?? '')}`));
-    }
-    if (rows.length === 0) output.say('No secret is tagged managed_by=agent-platform here.');
-    for (const reason of unknownIn(rows, flags.fields)) output.say(`? ${reason}`);
+    return;
   }
-  return rows.some(needsAttention) || backends.some(({ state }) => state !== 'healthy');
+  output.table(
+    statusHead(flags.fields),
+    rows.map((row) => cellsOf(row, now, flags.fields, output.colors)),
+  );
+  if (agents.length > 0) printInstances(rows, now, output);
+  for (const { backend, state, reason } of backends) {
+    if (state !== 'healthy')
+      output.print(output.colors.red(`${plain(backend)} is ${state}: ${plain(reason ?? '')}`));
+  }
+  if (rows.length === 0) output.say('No secret is tagged managed_by=agent-platform here.');
+  for (const reason of unknownIn(rows, flags.fields)) output.say(`? ${reason}`);
 }
 
 function printInstances(rows: readonly StatusRow[], now: Date, output: Output): void {
@@ -97,16 +119,14 @@ function printInstances(rows: readonly StatusRow[], now: Date, output: Output): 
   );
   if (instances.length === 0) return;
   output.print('');
-  output.print(
-    table(
-      ['INSTANCE', 'SECRET', 'VERSION', 'SINCE'],
-      instances.map(({ instance, secret, versionId, adoptedAt, isCurrent }) => [
-        plain(instance),
-        plain(secret),
-        isCurrent ? short(versionId) : output.colors.yellow(`${short(versionId)} (not current)`),
-        `${until(adoptedAt, now)} ago`,
-      ]),
-    ),
+  output.table(
+    ['INSTANCE', 'SECRET', 'VERSION', 'SINCE'],
+    instances.map(({ instance, secret, versionId, adoptedAt, isCurrent }) => [
+      plain(instance),
+      plain(secret),
+      isCurrent ? short(versionId) : output.colors.yellow(`${short(versionId)} (not current)`),
+      `${until(adoptedAt, now)} ago`,
+    ]),
   );
 }
 

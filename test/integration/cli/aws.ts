@@ -55,6 +55,8 @@ export async function startAws(): Promise<Aws> {
   };
 }
 
+const kebab = (name: string) => name.replace(/(?<=[a-z])[A-Z]/, '-$&').toLowerCase();
+
 const template = {
   Resources: {
     Table: {
@@ -69,15 +71,25 @@ const template = {
     Bus: { Type: 'AWS::Events::EventBus', Properties: { Name: 'keyturn-dev' } },
     Alerts: { Type: 'AWS::SNS::Topic', Properties: { TopicName: 'keyturn-dev-alerts' } },
     Schedules: { Type: 'AWS::Scheduler::ScheduleGroup', Properties: { Name: 'keyturn-dev-grace' } },
+    DeadLetters: { Type: 'AWS::SQS::Queue', Properties: { QueueName: 'keyturn-dev-dead-letters' } },
+    MirrorQueue: { Type: 'AWS::SQS::Queue', Properties: { QueueName: 'keyturn-dev-mirrors' } },
+    MirrorDeadLetters: {
+      Type: 'AWS::SQS::Queue',
+      Properties: { QueueName: 'keyturn-dev-mirror-dead-letters' },
+    },
   },
   Outputs: {
     StateTableName: { Value: { Ref: 'Table' } },
     BusName: { Value: { Ref: 'Bus' } },
     AlertTopicArn: { Value: { Ref: 'Alerts' } },
     GraceScheduleGroupName: { Value: { Ref: 'Schedules' } },
-    RotateSecretFunctionArn: {
-      Value: 'arn:aws:lambda:eu-central-1:000000000000:function:keyturn-dev-rotate-secret',
-    },
+    // A test that needs one of these deploys it.
+    ...Object.fromEntries(
+      ['RotateSecret', 'ReconcileFleet', 'ReconcileMirrors'].map((name) => [
+        `${name}FunctionArn`,
+        { Value: `arn:aws:lambda:${region}:000000000000:function:keyturn-dev-${kebab(name)}` },
+      ]),
+    ),
     InvalidationTopicArn: { Value: 'arn:aws:sns:eu-central-1:000000000000:keyturn-dev-invalidations' },
     SecretsKeyArn: { Value: 'arn:aws:kms:eu-central-1:000000000000:key/1' },
   },

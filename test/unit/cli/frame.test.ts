@@ -56,6 +56,26 @@ it('draws columns that awk can read', () => {
   );
 });
 
+it('draws a paragraph a row where the columns are wider than the terminal', () => {
+  const drawn = (width: number) =>
+    table(
+      ['SECRET', 'AGENT', 'HEALTH'],
+      [
+        ['agents/a/credentials', 'a', 'well'],
+        ['agents/b/credentials', 'b', 'rotating'],
+      ],
+      width,
+    );
+  expect(drawn(37)).toContain('SECRET                AGENT  HEALTH\n');
+  expect(drawn(36)).toBe(
+    [
+      'agents/a/credentials\n  AGENT   a\n  HEALTH  well',
+      'agents/b/credentials\n  AGENT   b\n  HEALTH  rotating',
+    ].join('\n\n'),
+  );
+  expect(table(['SECRET', 'AGENT'], [], 5)).toBe('SECRET  AGENT');
+});
+
 it('refuses what is dangerous where nobody can be asked, and goes on with --yes', async () => {
   const { confirm } = terminal(pipes());
   await expect(confirm('Cut it off?', { yes: false })).rejects.toThrow('say --yes');
