@@ -67,7 +67,7 @@ export class SecretCache implements Disposable {
   readonly #tracks: LRUCache<string, SecretTrack>;
   readonly #flights = new Map<string, Promise<Entry>>();
   readonly #listeners = new Map<string, Set<ChangeListener>>();
-  readonly #onVersion: SecretCacheOptions['onVersion'];
+  readonly #onVersion: NonNullable<SecretCacheOptions['onVersion']>;
   readonly #stats = { hits: 0, misses: 0, fetches: 0, failedReads: 0, servedStale: 0 };
   #closed = false;
 
@@ -79,7 +79,7 @@ export class SecretCache implements Disposable {
     this.#now = options.now ?? steadyClock();
     this.#wait = options.wait ?? ((ms) => delay(ms));
     this.#random = options.random ?? Math.random;
-    this.#onVersion = options.onVersion;
+    this.#onVersion = options.onVersion ?? (() => undefined);
     this.#entries = new LRUCache({ max: maxEntries });
     this.#tracks = new LRUCache({ max: maxEntries * 10 });
   }
@@ -96,7 +96,7 @@ export class SecretCache implements Disposable {
 
   /** What `get` would give without reading; undefined if it would have to read. */
   peek(secretId: string): SecretVersion | undefined {
-    return this.#closed ? undefined : this.#fresh(secretId)?.version;
+    return this.#fresh(secretId)?.version;
   }
 
   /**
@@ -113,7 +113,7 @@ export class SecretCache implements Disposable {
 
   /**
    * Takes the word that AWSCURRENT moved. From here on no version older than the noticed one is served: it is read by its id
-   * until it is in force, and dropped again if six rounds of reads over three seconds don't show it so. A word costs reads,
+   * until it is in force, and dropped again if six rounds of reads within two seconds don't show it so. A word costs reads,
    * and nothing else: after three false ones in ten minutes, notices of that secret don't hold up readers any more.
    */
   notice(notice: VersionNotice): void {
@@ -145,11 +145,14 @@ export class SecretCache implements Disposable {
 
   /**
    * How it stands with each secret that was asked for lately, the one used last first. A name that there never was is a slip
-   * of whoever asked, and nothing to be unhealthy about; a secret that was served and is gone is.
+   * of whoever asked, and nothing to be unhealthy about; a secret that was served and is gone is. Notices ask for nothing.
    */
   health(): readonly SecretHealth[] {
     return [...this.#tracks]
-      .filter(([, { wasServed, failure }]) => wasServed || !(failure?.error instanceof SecretNotFoundError))
+      .filter(
+        ([, { wasServed, failure }]) =>
+          wasServed || (failure && !(failure.error instanceof SecretNotFoundError)),
+      )
       .map(([secretId]) => this.#healthOf(secretId));
   }
 
@@ -316,8 +319,7 @@ export class SecretCache implements Disposable {
     this.#entries.set(secretId, entry);
     if (before?.version.versionId !== version.versionId) {
       for (const listener of this.#listeners.get(secretId) ?? []) told(listener, version);
-      const onVersion = this.#onVersion;
-      if (onVersion) told((fact) => onVersion(secretId, fact), version);
+      told((fact) => this.#onVersion(secretId, fact), version);
     }
     return entry;
   }

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Clock, steadyClock } from '../../../agent/clock.ts';
 
 /** A machine's two clocks, and its timers, which run when a turn of its event loop ends. */
@@ -21,6 +21,11 @@ class Machine {
   step(monotonicMs: number, wallMs: number): void {
     this.monotonic += monotonicMs;
     this.wall += wallMs;
+  }
+
+  /** How many timers are set. */
+  get timers(): number {
+    return this.#timers.length;
   }
 
   turn(): void {
@@ -74,15 +79,44 @@ describe('the clock that ages are measured by', () => {
     expect(ages.at(-1)).toBe(3_600_000);
   });
 
-  test('mostly reads one clock', () => {
+  test('mostly reads one clock, and sets one timer at a time', () => {
     machine.looks = 0;
     for (let ms = 0; ms < 1_000; ms += 1) {
       for (let reading = 0; reading < 20; reading += 1) machine.now();
+      expect(machine.timers).toBeLessThanOrEqual(1);
       machine.step(1, 1);
       machine.turn();
     }
     expect(age()).toBe(1_000);
     expect(machine.looks).toBeLessThanOrEqual(45);
+  });
+
+  test('looks at both once the wall clock is 50 ms ahead of the last look', () => {
+    machine.looks = 0;
+    machine.step(0, 49);
+    machine.now();
+    expect(machine.looks).toBe(0);
+    machine.step(0, 1);
+    machine.now();
+    expect(machine.looks).toBe(1);
+  });
+
+  test("by default goes by the machine's own clocks and timers", () => {
+    vi.useFakeTimers({ now: 1e12, toFake: ['performance', 'Date', 'setTimeout'] });
+    try {
+      const now = steadyClock();
+      const first = now();
+      vi.advanceTimersByTime(10_000);
+      expect(now() - first).toBe(10_000);
+      vi.advanceTimersByTime(10_000);
+      vi.setSystemTime(0);
+      expect(now() - first).toBe(20_000);
+      vi.advanceTimersByTime(10_000);
+      vi.setSystemTime(1);
+      expect(now() - first).toBe(30_000);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test('never goes back, and between any two readings goes no less far than the wall clock, nor than the monotonic one less 100 ms', () => {

@@ -1,0 +1,299 @@
+import { beforeEach, describe, expect, test, vi } from 'vitest';
+import {
+  AgentClosedError,
+  SecretDeniedError,
+  SecretMalformedError,
+  SecretUnavailableError,
+  SourceUnreachableError,
+} from '../../../agent/errors.ts';
+import { SecretCache, type SecretCacheOptions } from '../../../agent/secret-cache.ts';
+import { cacheOver, epoch, Store, secret, settled, timeOf, versionIdOf } from './setting.ts';
+
+const minute = 60_000;
+const began = 500 * minute;
+let store: Store;
+let waits: number[];
+let cache: SecretCache;
+
+/** The waits between two rounds of reads are noted. `inWait` happens in each. */
+const cacheWith = (options: SecretCacheOptions = {}, inWait = () => {}) =>
+  cacheOver(store, {
+    wait: async (ms) => {
+      waits.push(ms);
+      store.now += ms;
+      inWait();
+    },
+    ...options,
+  });
+
+beforeEach(() => {
+  store = new Store();
+  store.now = began;
+  waits = [];
+  cache = cacheWith();
+});
+const served = async (name = secret) => Number((await cache.get(name)).versionId);
+const fetched = () => store.fetches.map(({ versionId }) => versionId && Number(versionId));
+
+describe('what is held', () => {
+  test('is renewed ahead after four fifths of its time, and not at their end', async () => {
+    await served();
+    store.now += 4 * minute;
+    await served();
+    await settled();
+    expect(store.fetches).toHaveLength(1);
+    store.now += 1;
+    await served();
+    await settled();
+    expect(store.fetches).toHaveLength(2);
+  });
+
+  test('is not shown by peek past its time, nor of a secret that was never read', async () => {
+    expect(cache.peek(secret)).toBeUndefined();
+    expect(cache.held(secret)).toBeUndefined();
+    await served();
+    store.now += 5 * minute - 1;
+    expect(cache.peek(secret)?.versionId).toBe(versionIdOf(0));
+    store.now += 1;
+    expect(cache.peek(secret)).toBeUndefined();
+    expect(store.fetches).toHaveLength(1);
+  });
+
+  test('is read again before it is served next once it is invalidated, and nothing else is', async () => {
+    await Promise.all([served('a'), served('b')]);
+    cache.invalidate('a');
+    cache.invalidate('never read');
+    await Promise.all([served('a'), served('b')]);
+    expect(store.fetches).toHaveLength(3);
+    cache.invalidate();
+    await Promise.all([served('a'), served('b')]);
+    expect(store.fetches).toHaveLength(5);
+  });
+
+  test('that is invalidated still stands in while the source is out of reach, up to the hard bound', async () => {
+    await served();
+    store.failure = new SourceUnreachableError('down');
+    store.now += minute;
+    cache.invalidate();
+    expect(await served()).toBe(0);
+    expect(cache.usableUntil(secret)).toBe(began + 60 * minute);
+  });
+
+  test('may be used up to the hard bound, and is forgotten after it', async () => {
+    expect(cache.isUsable(secret)).toBe(false);
+    await served();
+    store.now += 60 * minute;
+    expect(cache.isUsable(secret)).toBe(true);
+    store.now += 1;
+    expect(cache.isUsable(secret)).toBe(false);
+    store.failure = new SourceUnreachableError('down');
+    await expect(served()).rejects.toThrow(SecretUnavailableError);
+    expect(cache.usableUntil(secret)).toBeUndefined();
+  });
+});
+
+describe('a read that fails', () => {
+  test('is not tried again before half a second has passed, and then it is', async () => {
+    store.failure = new SourceUnreachableError('down');
+    for (const ms of [0, 499, 1]) {
+      store.now += ms;
+      await expect(served()).rejects.toThrow(SecretUnavailableError);
+    }
+    expect(store.fetches).toHaveLength(2);
+  });
+
+  test('is the cause of the error where nothing held may stand in', async () => {
+    store.failure = new SourceUnreachableError('down');
+    await expect(served()).rejects.toMatchObject({ name: 'SecretUnavailableError', cause: store.failure });
+  });
+
+  test('as what was read is no secret of ours: the last known good stands in, and without one that is the error', async () => {
+    const malformed = new SecretMalformedError('no JSON');
+    store.failure = malformed;
+    await expect(served()).rejects.toBe(malformed);
+    store.failure = undefined;
+    store.now += minute;
+    expect(await served()).toBe(0);
+    store.failure = malformed;
+    store.now += 5 * minute;
+    expect(await served()).toBe(0);
+  });
+
+  test('as denied leaves nothing that could stand in for the secret later', async () => {
+    await served();
+    store.now += 5 * minute;
+    store.failure = new SecretDeniedError('denied');
+    await expect(served()).rejects.toThrow(SecretDeniedError);
+    store.failure = new SourceUnreachableError('down');
+    store.now += minute;
+    await expect(served()).rejects.toThrow(SecretUnavailableError);
+  });
+
+  test.each([
+    ['is served', 0, 'served'],
+    ['is refused', 1, 'SecretUnavailableError'],
+  ])('by its answer coming %s where that is %d ms past the hard bound', async (_, lateMs, outcome) => {
+    store.gateOf = async () => {
+      store.now += 60 * minute + lateMs;
+      store.gateOf = () => store.gate;
+    };
+    const reading = cache.get(secret).then(
+      () => 'served',
+      (error: Error) => error.name,
+    );
+    expect(await reading).toBe(outcome);
+    expect(store.fetches).toHaveLength(1);
+    expect(cache.stats().servedStale).toBe(0);
+  });
+
+  test('a hundred times a minute is spared the source, and the last known good stands in', async () => {
+    await served();
+    for (let number = 0; number < 150; number += 1) {
+      cache.invalidate();
+      expect(await served()).toBe(0);
+    }
+    expect(store.fetches).toHaveLength(100);
+    store.now += minute;
+    store.rotate();
+    expect(await served()).toBe(1);
+  });
+});
+
+describe('a version that was noticed and does not show', () => {
+  test('is looked for in six rounds within two seconds, by its id and as the one in force', async () => {
+    await served();
+    store.fetches = [];
+    cache.notice(store.noticeOf(77, epoch + store.now));
+    expect(await served()).toBe(0);
+    expect(waits).toEqual([50, 100, 200, 400, 800]);
+    expect(fetched()).toEqual(Array(6).fill([77, undefined]).flat());
+  });
+
+  test('costs one read while the source is out of reach', async () => {
+    await served();
+    store.fetches = [];
+    store.failure = new SourceUnreachableError('down');
+    cache.notice(store.rotate());
+    await expect(served()).rejects.toThrow(SecretUnavailableError);
+    expect(fetched()).toEqual([1]);
+  });
+
+  test('is looked for by its id from the second round on, where it had shown before', async () => {
+    cache.notice(store.rotate());
+    await served();
+    store.fetches = [];
+    store.lag = 1;
+    store.now += 5 * minute;
+    expect(await served()).toBe(1);
+    expect(fetched()).toEqual([undefined, 1]);
+    expect(waits).toEqual([50]);
+  });
+
+  test('gives way at once to one that is noticed meanwhile, three times; then words wait their turn', async () => {
+    await served();
+    let number = 100;
+    const forge = () => cache.notice(store.noticeOf(number, epoch + store.now + 1_000 * number++));
+    let reads = 0;
+    store.gateOf = async () => {
+      reads += 1;
+      // Each second read asks which version is in force.
+      if (reads % 2 === 0 && reads <= 10) forge();
+    };
+    store.fetches = [];
+    forge();
+    await served();
+    expect(fetched().slice(0, 12)).toEqual(
+      [100, 101, 102, 103, 104, 105].flatMap((each) => [each, undefined]),
+    );
+    // The rounds without a wait count for its length.
+    expect(waits.slice(0, 3)).toEqual([400, 800, 1_600]);
+  });
+
+  test('is waited for by the clock of the machine, unless told otherwise', async () => {
+    const { wait: _, ...time } = timeOf(store);
+    cache = new SecretCache(store, time);
+    await served();
+    const notice = store.rotate();
+    store.lag = 2;
+    cache.notice(notice);
+    const before = performance.now();
+    expect(await served()).toBe(1);
+    expect(performance.now() - before).toBeGreaterThan(45);
+  });
+});
+
+describe('a listener', () => {
+  test('of a cache is told of each version of every secret', async () => {
+    const onVersion = vi.fn();
+    cache = cacheWith({ onVersion });
+    for (const name of ['a', 'b', 'a']) await cache.get(name);
+    store.rotate();
+    await cache.refresh('a');
+    expect(onVersion.mock.calls.map(([name, { versionId }]) => [name, Number(versionId)])).toEqual([
+      ['a', 0],
+      ['b', 0],
+      ['a', 1],
+    ]);
+  });
+
+  test('goes on being told when another one has stopped', async () => {
+    const [one, other] = [vi.fn(), vi.fn()];
+    const listening = cache.onChange(secret, one);
+    cache.onChange(secret, other);
+    await served();
+    listening[Symbol.dispose]();
+    store.rotate();
+    await cache.refresh(secret);
+    expect([one.mock.calls.length, other.mock.calls.length]).toEqual([1, 2]);
+  });
+
+  test('that listens again after all had stopped is told', async () => {
+    cache.onChange(secret, () => undefined)[Symbol.dispose]();
+    const again = vi.fn();
+    cache.onChange(secret, again);
+    await served();
+    expect(again).toHaveBeenCalledOnce();
+  });
+
+  test('that hears of the next version while the last one comes in has nobody served the last one', async () => {
+    cache.onChange(secret, ({ versionId }) => {
+      if (versionId === versionIdOf(0)) cache.notice(store.rotate());
+    });
+    expect(await served()).toBe(1);
+  });
+
+  test('and none at all raises no warning', async () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockReturnValue();
+    await served();
+    expect(warned).not.toHaveBeenCalled();
+    warned.mockRestore();
+  });
+});
+
+describe('closing', () => {
+  test('while a read is under way keeps nothing of it', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    store.gate = promise;
+    const reading = served();
+    cache[Symbol.dispose]();
+    resolve();
+    await expect(reading).rejects.toThrow(AgentClosedError);
+    expect(cache.usableUntil(secret)).toBeUndefined();
+    expect(cache.peek(secret)).toBeUndefined();
+  });
+
+  test('between two rounds of reads ends them', async () => {
+    await served();
+    cache = cacheWith({}, () => cache[Symbol.dispose]());
+    await served();
+    store.fetches = [];
+    cache.notice(store.noticeOf(77, epoch + store.now));
+    await expect(served()).rejects.toThrow(AgentClosedError);
+    expect(store.fetches).toHaveLength(2);
+  });
+
+  test('by a listener of the version that comes in serves nobody that version', async () => {
+    cache.onChange(secret, () => cache[Symbol.dispose]());
+    await expect(served()).rejects.toThrow(AgentClosedError);
+  });
+});
