@@ -89,15 +89,7 @@ export async function startPostgres(options: {
     forget();
   };
   const url = `postgresql://admin:${password}@127.0.0.1:${port}/postgres`;
-  const query = async (sql: string) => {
-    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
-    try {
-      await client.connect();
-      return (await client.query<Record<string, unknown>>(sql)).rows;
-    } finally {
-      await client.end();
-    }
-  };
+  const query = queryAt(url);
   try {
     await until('PostgreSQL answers', () => query('SELECT 1'));
   } catch (error) {
@@ -106,6 +98,19 @@ export async function startPostgres(options: {
   }
   return { pid: part.pid, port, dataDirectory, url, password, query, [Symbol.asyncDispose]: dispose };
 }
+
+/** Statements on a server, each on a connection of its own. */
+export const queryAt =
+  (url: string): Postgres['query'] =>
+  async (sql) => {
+    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
+    try {
+      await client.connect();
+      return (await client.query<Record<string, unknown>>(sql)).rows;
+    } finally {
+      await client.end();
+    }
+  };
 
 const paths = z.object({ initdb: z.string(), postgres: z.string() });
 

@@ -145,6 +145,6 @@ test('whatever happens, and in whatever order: never below the floor, never past
         expect(inspect(life.cache, { showHidden: true, depth: 9 })).not.toContain('p-');
       },
     ),
-    { numRuns: 10_000 },
+    { numRuns: fc.readConfigureGlobal().numRuns ?? 10_000 },
   );
 }, 60_000);

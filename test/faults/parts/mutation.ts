@@ -2,31 +2,49 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { root } from '../../../local/root.ts';
+import { groups } from '../../mutation/groups.ts';
 
 const schema = z.object({
   files: z.record(z.string(), z.object({ mutants: z.array(z.object({ status: z.string() })) })),
 });
 
-export interface Mutation {
-  /** Percent of the mutants that tests noticed. */
-  readonly score: number;
+/** What is asked of every group, in percent. */
+export const leastScore = 85;
+
+export interface GroupScore {
+  readonly group: string;
   readonly mutants: number;
+  /** Those that a test failed for, or never ended. */
+  readonly killed: number;
   readonly at: Date;
 }
 
-/** What the last `npm run mutation` found; hours long, so this command doesn't run it. Undefined: there is no report. */
-export function lastMutation(file = join(root, '.keyturn', 'mutation', 'report.json')): Mutation | undefined {
+export const mutationFolder = join(root, '.keyturn', 'mutation');
+export const reportOf = (group: string, folder = mutationFolder) => join(folder, group, 'report.json');
+
+/** Percent of the mutants that were killed, rounded down to a tenth: 84.99 isn't 85. */
+export function scoreOf(groups: readonly Pick<GroupScore, 'mutants' | 'killed'>[]): number {
+  const sum = (key: 'mutants' | 'killed') => groups.reduce((total, group) => total + group[key], 0);
+  return Math.floor((1_000 * sum('killed')) / sum('mutants')) / 10;
+}
+
+/**
+ * What the last `npm run mutation` found; it takes long, so this command doesn't run it. Undefined: a group has no report, and the
+ * others don't stand for it.
+ */
+export function lastMutation(folder = mutationFolder): readonly GroupScore[] | undefined {
+  const scores = Object.keys(groups).map((group) => scoreIn(group, reportOf(group, folder)));
+  return scores.every((score) => score !== undefined) ? scores : undefined;
+}
+
+function scoreIn(group: string, file: string): GroupScore | undefined {
   if (!existsSync(file)) return undefined;
   const mutants = Object.values(schema.parse(JSON.parse(readFileSync(file, 'utf8'))).files).flatMap(
     (one) => one.mutants,
   );
   const count = (...statuses: string[]) => mutants.filter(({ status }) => statuses.includes(status)).length;
-  const [noticed, missed] = [count('Killed', 'Timeout'), count('Survived', 'NoCoverage')];
+  const killed = count('Killed', 'Timeout');
   // One that doesn't compile, or is left out, is no mutant.
-  if (noticed + missed === 0) return undefined;
-  return {
-    score: Math.round((1_000 * noticed) / (noticed + missed)) / 10,
-    mutants: noticed + missed,
-    at: statSync(file).mtime,
-  };
+  const total = killed + count('Survived', 'NoCoverage');
+  return total === 0 ? undefined : { group, mutants: total, killed, at: statSync(file).mtime };
 }

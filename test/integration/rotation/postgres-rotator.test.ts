@@ -1,10 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SecretJson } from '../../../shared/credential/secret-json.ts';
-import { connected } from '../../../shared/rotators/postgres/connection.ts';
-import { postgresLogin } from '../../../shared/rotators/postgres/credential.ts';
 import { postgres } from '../../../shared/rotators/postgres/postgres.ts';
-import { lockGroup } from '../../../shared/rotators/postgres/roles.ts';
 import { adminOf, agentOn, asAgent, loginOn, postgresForTests, secretJson } from './setting.ts';
 
 const versionOne = '11111111-1111-4111-8111-111111111111';
@@ -228,25 +225,6 @@ describe('a single user', () => {
     const pending = postgres.stage(current, 'single-user');
     await applySingle(current, pending);
     await postgres.verify(pending);
-  });
-});
-
-describe('a function that died in the middle of its transaction', () => {
-  it('and whose socket nobody closed, holds up the next one for seconds, not hours', async () => {
-    const current = await agentOn(server, 'vanished');
-    const admin = postgresLogin(adminOf(server));
-    const { promise: begun, resolve: begins } = Promise.withResolvers<void>();
-    const dead = connected(admin, async (connection) => {
-      await connection.query('BEGIN');
-      await lockGroup(connection, 'vanished');
-      begins();
-      await server.query('SELECT pg_sleep(7)');
-      await connection.query('COMMIT');
-    });
-    const outcome = expect(dead).rejects.toMatchObject({ name: 'TargetUnreachableError' });
-    await begun;
-    await apply(current, postgres.stage(current, 'dual-user'));
-    await outcome;
   });
 });
 

@@ -6,13 +6,17 @@ import { freePort } from '../../../local/ports.ts';
 import { type Postgres, startPostgres } from '../../../local/postgres/server.ts';
 import { SecretJson } from '../../../shared/credential/secret-json.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
+import { borrowed } from './lent-server.ts';
 
 export const secretJson = (fields: object): SecretJson =>
   SecretJson.parse(SecretValue.of(JSON.stringify(fields)));
 
+/** A server with nothing on it: one of its own, or one that was lent, which has a TLS certificate where one is asked for. */
 export async function postgresForTests(
   options: Omit<Parameters<typeof startPostgres>[0], 'port' | 'logFile'> = {},
 ): Promise<Postgres & { readonly logFile: string }> {
+  const lent = await borrowed(options.tls || options.settings ? 'withTls' : 'plain');
+  if (lent) return lent;
   const logFile = join(mkdtempSync(join(tmpdir(), 'keyturn-test-')), 'postgres.log');
   return { ...(await startPostgres({ ...options, port: await freePort(), logFile })), logFile };
 }

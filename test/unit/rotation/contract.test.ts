@@ -2,6 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { rotateSecret } from '../../../functions/rotate-secret/rotate-secret.ts';
 import { createEngine } from '../../../local/secrets-manager/engine.ts';
+import { invalidRequest } from '../../../local/secrets-manager/errors.ts';
+import { positionOf } from '../../../shared/rotation/position.ts';
 import { clientOf, witness } from '../../integration/rotation/in-process.ts';
 
 const password = 'the-secret-password';
@@ -53,6 +55,23 @@ async function begun(value: unknown = credential, tags: Record<string, string> =
 const failsAs = (name: string) => expect.objectContaining({ name });
 
 describe('at every step', () => {
+  it.each([
+    ['createSecret', 'DescribeSecret'],
+    ['createSecret', 'GetSecretValue'],
+    ['createSecret', 'PutSecretValue'],
+    ['setSecret', 'GetSecretValue'],
+    ['setSecret', 'BatchGetSecretValue'],
+    ['testSecret', 'GetSecretValue'],
+    ['finishSecret', 'DescribeSecret'],
+    ['finishSecret', 'UpdateSecretVersionStage'],
+  ] as const)('%s says which call Secrets Manager refused: %s', async (step, operation) => {
+    const { engine, take } = await begun();
+    if (step !== 'createSecret') await take('createSecret');
+    const refused = () => Promise.reject(invalidRequest('no'));
+    Object.assign(engine, { [operation]: refused });
+    await expect(take(step)).rejects.toThrow(`${operation}: InvalidRequestException`);
+  });
+
   it('1: a secret whose rotation is off is an error, and nothing is made', async () => {
     const { engine, arn, take, calls } = await begun();
     await engine.CancelRotateSecret({ SecretId: arn });
@@ -119,7 +138,39 @@ describe('at every step', () => {
   });
 });
 
+it('a version is where its labels say: current where it has AWSCURRENT, whatever else it has', () => {
+  expect(positionOf(['AWSPENDING'])).toBe('pending');
+  expect(positionOf(['AWSPENDING', 'AWSCURRENT'])).toBe('current');
+  expect(() => positionOf(['AWSPREVIOUS'])).toThrow(failsAs('NotPendingError'));
+});
+
 describe('createSecret', () => {
+  it('tells once that a rotation has started, however often it is repeated', async () => {
+    const { take, said, current } = await begun();
+    const started = () => said.filter((line) => line.includes('Rotation Started')).length;
+    await take('createSecret', { ClientRequestToken: await current() });
+    expect(started()).toBe(0);
+    await take('createSecret');
+    expect(started()).toBe(1);
+    await take('createSecret');
+    expect(started()).toBe(1);
+    await take('finishSecret');
+    await take('createSecret');
+    expect(started()).toBe(1);
+  });
+
+  it('of several runs at once the one that put its value tells that the rotation has started', async () => {
+    const { take, said } = await begun();
+    await Promise.all([take('createSecret'), take('createSecret'), take('createSecret')]);
+    expect(said.filter((line) => line.includes('Rotation Started'))).toHaveLength(1);
+  });
+
+  it('a strategy that nobody knows is an error that names the tag, and nothing is made', async () => {
+    const { take, calls } = await begun(credential, { 'keyturn:strategy': 'triple-user' });
+    await expect(take('createSecret')).rejects.toThrow(/keyturn:strategy.*dual-user or single-user/);
+    expect(calls.map(({ operation }) => operation)).not.toContain('PutSecretValue');
+  });
+
   it('9, 10: makes four calls, and puts the value with AWSPENDING alone', async () => {
     const { take, calls, stagesOf, current, token } = await begun();
     await take('createSecret');
@@ -153,7 +204,7 @@ describe('createSecret', () => {
         { Step: 'createSecret', SecretId: arn, ClientRequestToken: token },
         { ...parts, secretsManager, allowedSecrets: undefined },
       ),
-    ).rejects.toEqual(failsAs('NoCurrentVersionError'));
+    ).rejects.toThrow('The secret has no AWSCURRENT version');
     expect(calls).not.toContain('PutSecretValue');
   });
 
@@ -255,6 +306,16 @@ describe('createSecret', () => {
 });
 
 describe('finishSecret', () => {
+  it('moves nothing where no version is AWSCURRENT', async () => {
+    const { engine, take, arn, token, calls } = await begun();
+    await take('createSecret');
+    const { VersionIdsToStages = {}, ...secret } = await engine.DescribeSecret({ SecretId: arn });
+    const { [token]: pending = [] } = VersionIdsToStages;
+    engine.DescribeSecret = async () => ({ ...secret, VersionIdsToStages: { [token]: pending } });
+    await expect(take('finishSecret')).rejects.toEqual(failsAs('NoCurrentVersionError'));
+    expect(calls.map(({ operation }) => operation)).not.toContain('UpdateSecretVersionStage');
+  });
+
   it('30: moves AWSCURRENT in two calls, naming the version it leaves, and may be repeated', async () => {
     const { take, calls, current, token, stagesOf } = await begun();
     const before = await current();

@@ -1,0 +1,29 @@
+/** What is mutated, and the tests that a mutant of it must get past. */
+export interface Group {
+  readonly mutate: readonly string[];
+  readonly tests: readonly string[];
+}
+
+export const groups = {
+  'agent-cache': {
+    mutate: ['agent/secret-cache.ts', 'agent/secret-track.ts', 'agent/version-floor.ts', 'agent/clock.ts'],
+    tests: [
+      'test/unit/agent/{agent-secrets,clock,secret-cache*,secret-track,version-floor}.test.ts',
+      'test/faults/agent/secret-cache.property.test.ts',
+    ],
+  },
+  rotation: {
+    mutate: ['shared/rotation/*.ts'],
+    tests: ['test/unit/rotation/contract.test.ts', 'test/integration/rotation/steps.test.ts'],
+  },
+  rotators: {
+    mutate: ['shared/rotators/**/*.ts'],
+    tests: [
+      'test/unit/rotators/*.test.ts',
+      'test/integration/rotation/{postgres-rotator,tls}.test.ts',
+      'test/attacks/hostile-server.test.ts',
+    ],
+  },
+} as const satisfies Readonly<Record<string, Group>>;
+
+export type GroupName = keyof typeof groups;
