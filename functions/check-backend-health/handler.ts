@@ -15,10 +15,7 @@ import { connectVault } from '../../shared/vault/client.ts';
 import { vaultLogin } from '../../shared/vault/login.ts';
 import { vaultSettings } from '../../shared/vault/settings.ts';
 import { alertMessage } from './alert-message.ts';
-import { checkBackends, type ProbeBackend } from './check-backends.ts';
-import { listTargets, type Target } from './probe-secrets-manager.ts';
-import { probeTarget } from './probe-target.ts';
-import { probeVault } from './probe-vault.ts';
+import { checkHealth } from './check-health.ts';
 
 const environment = parsed(
   'The environment of check-backend-health',
@@ -58,34 +55,11 @@ const vault = connectVault({
   login: vaultLogin(environment, secretsManager),
 });
 
-/** The targets are known only once Secrets Manager has answered; where it has not, they keep the health they had. */
 export const handler = middy<{ id?: string }, void>()
   .use([injectLambdaContext(log), traced()])
-  .handler(async (event, context) => {
-    const check = { ...record, runId: event.id ?? context.awsRequestId, deadlineMs, log };
-    let targets: readonly Target[] = [];
-    const systems = new Map<string, ProbeBackend>([
-      [
-        'secrets-manager',
-        async () => {
-          targets = await listTargets(secretsManager, deadlineMs);
-          return undefined;
-        },
-      ],
-    ]);
-    if (environment.VAULT_ADDR) {
-      systems.set('vault', () => probeVault(environment.VAULT_ADDR, vault, deadlineMs));
-    }
-    const servers = () =>
-      new Map(
-        targets.map((target): [string, ProbeBackend] => [
-          `target ${target.name}`,
-          () => probeTarget(secretsManager, target, deadlineMs),
-        ]),
-      );
-    try {
-      await checkBackends(systems, check);
-    } finally {
-      await checkBackends(servers(), check);
-    }
-  });
+  .handler((event, context) =>
+    checkHealth(
+      { secretsManager, vault, vaultAddress: environment.VAULT_ADDR },
+      { ...record, runId: event.id ?? context.awsRequestId, deadlineMs, log },
+    ),
+  );

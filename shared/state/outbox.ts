@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Kept, Records } from './records.ts';
 
 /** Longer than a function may run, so whoever holds a claim that ran out is gone. */
@@ -29,34 +30,44 @@ export interface OutboxParts<State, Alert> {
  *
  * The alert is stored with the state and taken out once sent, so a crash between the two sends it on a later run, and a
  * claim keeps concurrent runs from sending the same. Only a crash right after SNS took the message can send it twice.
+ *
+ * Each write that claims has a name of its own. Where its reply was lost and the SDK asked again, the table says that another was
+ * first: a record that bears the name tells that it was this very write.
  */
 export async function settle<State, Alert>(
   key: string,
   step: (before: State | undefined, now: Date) => Step<State, Alert> | undefined,
   { records, send, now }: OutboxParts<State, Alert>,
 ): Promise<void> {
-  let alerts = await updated(key, records, (before) => {
+  let claim = randomUUID();
+  let alerts = await updated(key, claim, records, (before) => {
     const time = now();
     const taken = step(before?.state, time);
     const outbox = [...(before?.outbox ?? []), ...(taken?.alert === undefined ? [] : [taken.alert])];
-    const claimedUntil = before?.claimedUntil ?? 0;
+    const { claimedUntil = 0, claimedBy } = before ?? {};
     const sends = outbox.length > 0 && claimedUntil <= time.getTime();
     const known = taken ?? (sends ? before : undefined);
     if (!known) return undefined;
-    return {
-      next: { state: known.state, outbox, claimedUntil: sends ? time.getTime() + claimMs : claimedUntil },
-      alerts: sends ? outbox : [],
-    };
+    const claimed = sends
+      ? { claimedUntil: time.getTime() + claimMs, claimedBy: claim }
+      : { claimedUntil, claimedBy };
+    return { next: { state: known.state, outbox, ...claimed }, alerts: sends ? outbox : [] };
   });
   // Whoever comes meanwhile only adds to the end of the outbox: the holder of the claim sends those too.
   while (alerts.length > 0) {
     for (const alert of alerts) await send(alert);
     const sent = alerts.length;
-    alerts = await updated(key, records, (before) => {
-      if (!before) return undefined;
+    const held = claim;
+    claim = randomUUID();
+    alerts = await updated(key, claim, records, (before) => {
+      // Of a claim that ran out, another run makes what it will.
+      if (before?.claimedBy !== held) return undefined;
       const outbox = before.outbox.slice(sent);
-      const claimedUntil = outbox.length > 0 ? now().getTime() + claimMs : 0;
-      return { next: { state: before.state, outbox, claimedUntil }, alerts: outbox };
+      const claimed =
+        outbox.length > 0
+          ? { claimedUntil: now().getTime() + claimMs, claimedBy: claim }
+          : { claimedUntil: 0, claimedBy: undefined };
+      return { next: { state: before.state, outbox, ...claimed }, alerts: outbox };
     });
   }
 }
@@ -68,11 +79,13 @@ type Change<State, Alert> =
 /** Reads, changes and writes until no other run came between. Gives the alerts that are this run's to send. */
 async function updated<State, Alert>(
   key: string,
+  claim: string,
   records: Records<State, Alert>,
   change: (before: Kept<State, Alert> | undefined) => Change<State, Alert>,
 ): Promise<readonly Alert[]> {
   for (let attempt = 0; attempt < attempts; attempt += 1) {
     const before = await records.read(key);
+    if (before?.claimedBy === claim) return before.outbox;
     const changed = change(before);
     if (!changed) return [];
     if (await records.write(key, { ...changed.next, revision: before?.revision ?? 0 })) return changed.alerts;

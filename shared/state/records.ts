@@ -9,6 +9,8 @@ export interface Kept<State, Alert> {
   readonly outbox: readonly Alert[];
   /** Until then, the outbox is the business of the run that wrote it. Epoch milliseconds. */
   readonly claimedUntil: number;
+  /** The write that claimed it. */
+  readonly claimedBy?: string | undefined;
 }
 
 export interface Records<State, Alert> {
@@ -29,6 +31,7 @@ export function recordsOf<State, Alert>(
     state,
     outbox: z.array(alert),
     claimedUntil: z.number(),
+    claimedBy: z.string().optional(),
   });
   const id = (key: string) => `${kind}#${key}`;
   return {

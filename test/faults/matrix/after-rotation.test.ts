@@ -13,15 +13,15 @@ import {
   type Fleet,
   fleetOn,
   hourMs,
+  secretsManagerOf,
   unwatched,
   type Watch,
 } from '../../integration/reconciliation/fleet.ts';
 import { schedulerClientOf } from '../../integration/reconciliation/scheduler.ts';
-import { clientOf } from '../../integration/rotation/in-process.ts';
+import { snsClientOf } from '../../integration/reconciliation/sns.ts';
 import { asAgent, postgresForTests } from '../../integration/rotation/setting.ts';
 import { watchPostgres } from './killer.ts';
 import { matrixOf, type Trial } from './matrix.ts';
-import { snsClientOf } from './sns.ts';
 
 const target = 'arn:aws:lambda:eu-central-1:000000000000:function:target';
 const parts = new AsyncDisposableStack();
@@ -86,9 +86,6 @@ const watchedBus = (events: OutgoingEvent[], { before, after }: Watch) => ({
   },
 });
 
-const secretsManagerOf = ({ engine }: Fleet, { before, after }: Watch) =>
-  clientOf(engine, before, () => after('Secrets Manager'));
-
 const recoveries = ['the same delivery', 'a concurrent duplicate', 'the reconciler alone'] as const;
 type Recovery = (typeof recoveries)[number];
 
@@ -104,9 +101,9 @@ function delivered(
       if (recovery === 'a concurrent duplicate') await Promise.allSettled([struck, deliver(unwatched)]);
       await struck;
     },
-    async recover() {
+    async recover(hasFailed) {
       if (recovery === 'the reconciler alone') return rest.reconcile();
-      if (recovery === 'the same delivery') return deliver(unwatched);
+      if (recovery === 'the same delivery') return hasFailed && deliver(unwatched);
       return Promise.all([deliver(unwatched), deliver(unwatched)]);
     },
     expectWell: rest.expectWell,
@@ -118,7 +115,7 @@ async function announcement(recovery: Recovery): Promise<Trial> {
   const events: OutgoingEvent[] = [];
   const deliver = (watch: Watch) =>
     announceRotation(labelEvent, {
-      secretsManager: secretsManagerOf(fleet, watch),
+      secretsManager: secretsManagerOf(fleet.engine, watch),
       scheduler: schedulerClientOf(fleet.scheduler, watch),
       bus: {
         async publish(published) {
@@ -158,7 +155,7 @@ async function revocation(recovery: Recovery): Promise<Trial> {
   const events: OutgoingEvent[] = [];
   const deliver = (watch: Watch) =>
     revokeSuperseded(ended, {
-      secretsManager: secretsManagerOf(fleet, watch),
+      secretsManager: secretsManagerOf(fleet.engine, watch),
       bus: watchedBus(events, watch),
       log: { info: () => undefined },
       count: () => undefined,
@@ -181,7 +178,7 @@ async function invalidation(recovery: Recovery): Promise<Trial> {
   const messages: string[] = [];
   const deliver = (watch: Watch) =>
     invalidateCaches(labelEvent, {
-      secretsManager: secretsManagerOf(fleet, watch),
+      secretsManager: secretsManagerOf(fleet.engine, watch),
       sns: snsClientOf(messages, watch),
       topicArn: target,
       count: () => undefined,

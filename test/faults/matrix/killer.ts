@@ -2,7 +2,13 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import pg from 'pg';
 import type { Watch } from '../../integration/reconciliation/fleet.ts';
 
-export const moments = ['killed before it', 'done, its reply lost', 'killed after it'] as const;
+/** The last is of AWS's clients alone, which ask again by themselves, and may be told no for what their first call has done. */
+export const moments = [
+  'killed before it',
+  'done, its reply lost',
+  'killed after it',
+  'done, its reply lost, asked again',
+] as const;
 
 /** Where a run is struck: at its nth outside call. */
 export interface Point {
@@ -15,14 +21,21 @@ class KilledError extends Error {
   override readonly name = 'KilledError';
 }
 
+/** Without a code, an AWS client takes it for the last of its attempts. */
 class ReplyLostError extends Error {
   override readonly name = 'ReplyLostError';
-  readonly code = 'ECONNRESET';
+  readonly code: 'ECONNRESET' | undefined;
+  constructor(code?: 'ECONNRESET') {
+    super();
+    this.code = code;
+  }
 }
 
 /** One run of a function. It is told of each outside call, and notes them in their order. */
 export interface Run extends Watch {
   readonly calls: readonly string[];
+  /** Whether the nth call is one whose client asks again. */
+  isAskedAgain(nth: number): boolean;
   wasStruck(): boolean;
   /** What `work` asks of PostgreSQL is this run's too. */
   within<T>(work: () => Promise<T>): Promise<T>;
@@ -30,12 +43,16 @@ export interface Run extends Watch {
 
 const runs = new AsyncLocalStorage<Run>();
 
+/** What another function does for a run isn't the run's own: it goes on when that dies. */
+export const outsideOfRuns = <T>(work: () => T): T => runs.exit(work);
+
 /**
  * A run that is struck at the point, or only recorded. Killed, it makes no other call, not even in a `finally`. Where a reply was
  * lost it lives on, and does what the code does about an error. Of calls at the same time, the first reply is the lost one.
  */
 export function runStruckAt(point?: Point): Run {
   const calls: string[] = [];
+  const askedAgain = new Set<number>();
   let isDead = false;
   let isStruck = false;
   const killed = () => {
@@ -43,9 +60,11 @@ export function runStruckAt(point?: Point): Run {
   };
   const run: Run = {
     calls,
-    before(call) {
+    isAskedAgain: (nth) => askedAgain.has(nth),
+    before(call, asksAgain = false) {
       killed();
       calls.push(call);
+      if (asksAgain) askedAgain.add(calls.length);
       if (calls.length !== point?.nth || point.moment !== 'killed before it') return;
       isStruck = isDead = true;
       killed();
@@ -55,6 +74,7 @@ export function runStruckAt(point?: Point): Run {
       if (!point || isStruck || calls.length < point.nth) return;
       isStruck = true;
       if (point.moment === 'done, its reply lost') throw new ReplyLostError();
+      if (point.moment === 'done, its reply lost, asked again') throw new ReplyLostError('ECONNRESET');
       isDead = true;
       killed();
     },
@@ -62,6 +82,23 @@ export function runStruckAt(point?: Point): Run {
     within: (work) => runs.run(run, work),
   };
   return run;
+}
+
+/** Tells each run of its plain HTTP requests, until it is disposed of. */
+export function watchFetch(): Disposable {
+  const { fetch } = globalThis;
+  globalThis.fetch = async (...request) => {
+    const run = runs.getStore();
+    run?.before('fetch');
+    const answer = await fetch(...request);
+    run?.after('fetch');
+    return answer;
+  };
+  return {
+    [Symbol.dispose]() {
+      globalThis.fetch = fetch;
+    },
+  };
 }
 
 /** Tells each run of its connections and statements, until it is disposed of. A connection whose reply was lost is broken. */
@@ -72,7 +109,7 @@ export function watchPostgres(): Disposable {
   const watched = async (self: object, call: string, work: () => unknown) => {
     const run = runs.getStore();
     if (!run) return work();
-    if (broken.has(self)) throw new ReplyLostError();
+    if (broken.has(self)) throw new ReplyLostError('ECONNRESET');
     run.before(call);
     const result = await work();
     try {

@@ -31,9 +31,10 @@ import type { AlertMessage } from '../../../shared/notification/alert.ts';
 import type { OutgoingEvent } from '../../../shared/notification/event-bus.ts';
 import { type Declaration, readDeclaration } from '../../../shared/provisioning/declaration.ts';
 import type { KnownDeclaration } from '../../../shared/provisioning/declarations-state.ts';
-import { recordsInMemory } from '../../unit/state/in-memory.ts';
+import { findingsState } from '../../../shared/reconciliation/report-findings.ts';
 import { clientOf, witness } from '../rotation/in-process.ts';
 import { adminOf, agentOn, type postgresForTests } from '../rotation/setting.ts';
+import { dynamoClientOf, type InMemoryTable } from './dynamodb.ts';
 import { type InMemoryScheduler, schedulerClientOf } from './scheduler.ts';
 
 export const functionArn = 'arn:aws:lambda:eu-central-1:000000000000:function:keyturn-test-rotate-secret';
@@ -42,15 +43,27 @@ export const dayMs = 24 * hourMs;
 
 /** Told of every outside call of the reconciler, before it is made and after: a test may have it die there. */
 export interface Watch {
-  before(call: string): void;
+  /** `asksAgain`: an AWS client makes it, which tries once more by itself where it can. */
+  before(call: string, asksAgain?: boolean): void;
   after(call: string): void;
 }
 export const unwatched: Watch = { before: () => undefined, after: () => undefined };
+
+/** Secrets Manager as a function finds it, each of whose calls the watch is told of. */
+export const secretsManagerOf = (engine: Engine, { before, after }: Watch) =>
+  clientOf(
+    engine,
+    (operation) => before(operation, true),
+    () => after('Secrets Manager'),
+    2,
+  );
 
 /** How often Secrets Manager tries a rotation, and what becomes of each step that it asks for: once, unless told otherwise. */
 export interface Rotating {
   readonly attempts?: number;
   readonly invoke?: (event: RotationEvent, take: (watch: Watch) => Promise<void>) => Promise<void>;
+  /** Has another function do what a reconciler asks it for. */
+  readonly elsewhere?: <T>(work: () => Promise<T>) => Promise<T>;
 }
 
 export type Fleet = Awaited<ReturnType<typeof fleetOn>>;
@@ -58,7 +71,7 @@ export type Fleet = Awaited<ReturnType<typeof fleetOn>>;
 /** A fleet on one PostgreSQL server and the engine, whose clock can be moved; rotate-secret fails where it is told to. */
 export function fleetOn(
   server: Awaited<ReturnType<typeof postgresForTests>>,
-  { attempts = 1, invoke = (_, take) => take(unwatched) }: Rotating = {},
+  { attempts = 1, invoke = (_, take) => take(unwatched), elsewhere = (work) => work() }: Rotating = {},
 ) {
   const clock = createClock();
   const { parts: rotation, said: heard } = witness();
@@ -74,14 +87,14 @@ export function fleetOn(
       await invoke(event, (watch) => rotateSecret(event, rotationParts(watch)));
     },
   });
-  const rotationParts = ({ before, after }: Watch): RotateSecretDependencies => ({
+  const rotationParts = (watch: Watch): RotateSecretDependencies => ({
     ...rotation,
-    secretsManager: clientOf(engine, before, () => after('Secrets Manager')),
+    secretsManager: secretsManagerOf(engine, watch),
     bus: {
       async publish(published) {
-        before('PutEvents');
+        watch.before('PutEvents');
         await rotation.bus.publish(published);
-        after('PutEvents');
+        watch.after('PutEvents');
       },
     },
   });
@@ -90,14 +103,9 @@ export function fleetOn(
   const events: OutgoingEvent[] = [];
   const scheduler: InMemoryScheduler = new Map();
   const declarations = new Map<string, KnownDeclaration>();
-  const records: FleetParts['report']['records'] = recordsInMemory();
+  const table: InMemoryTable = new Map();
 
   const partsOf = (watch: Watch): FleetParts => {
-    const secretsManager = clientOf(
-      engine,
-      (operation) => watch.before(operation),
-      () => watch.after('Secrets Manager'),
-    );
     const watched = async <T>(call: string, work: () => Promise<T>): Promise<T> => {
       watch.before(call);
       const result = await work();
@@ -107,27 +115,31 @@ export function fleetOn(
     const asks: Pick<ReconcileParts, 'takeStep' | 'revoke'> = {
       takeStep: (Step, SecretId, ClientRequestToken) =>
         watched(Step, () =>
-          rotateSecret(
-            { Step, SecretId, ClientRequestToken },
-            { ...rotation, secretsManager: clientOf(engine) },
-          ).then(
-            () => undefined,
-            (error: unknown) => (error instanceof Error ? error.name : 'UnknownError'),
+          elsewhere(() =>
+            rotateSecret(
+              { Step, SecretId, ClientRequestToken },
+              { ...rotation, secretsManager: clientOf(engine) },
+            ).then(
+              () => undefined,
+              (error: unknown) => (error instanceof Error ? error.name : 'UnknownError'),
+            ),
           ),
         ),
       revoke: (ended) =>
         watched('revoke', async () => {
           if (revocationsFail) throw new Error('the function is out of memory');
-          return revokeSuperseded(ended, {
-            ...rotation,
-            now: clock.now,
-            bus: { publish: async (published) => void events.push(...published) },
-            secretsManager: clientOf(engine),
-          });
+          return elsewhere(() =>
+            revokeSuperseded(ended, {
+              ...rotation,
+              now: clock.now,
+              bus: { publish: async (published) => void events.push(...published) },
+              secretsManager: clientOf(engine),
+            }),
+          );
         }),
     };
     return {
-      secretsManager,
+      secretsManager: secretsManagerOf(engine, watch),
       scheduler: schedulerClientOf(scheduler, watch),
       schedule: {
         groupName: 'grace',
@@ -148,10 +160,7 @@ export function fleetOn(
       remainingMs: () => remainingMs,
       log: { warn: () => undefined },
       report: {
-        records: {
-          read: (key) => watched('read state', () => records.read(key)),
-          write: (key, next) => watched('write state', () => records.write(key, next)),
-        },
+        records: findingsState(dynamoClientOf(table, watch), 'state'),
         bus: {
           publish: (published) => watched('PutEvents', async () => void events.push(...published)),
         },
@@ -196,6 +205,8 @@ export function fleetOn(
     alerts,
     events,
     scheduler,
+    /** What is known of the findings of a kind, as the table holds it. */
+    known: (kind: string) => findingsState(dynamoClientOf(table, unwatched), 'state').read(kind),
     reconcile,
     /** Rotations fail from now on: it throws what the function would have thrown, or is undefined. */
     failRotations(fails: ((step: Step) => void) | undefined) {

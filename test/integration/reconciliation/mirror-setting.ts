@@ -172,14 +172,14 @@ async function called(
 export function counted(
   vault: Vault,
   calls: string[],
-  before: () => void = () => undefined,
+  before: (call: string) => void = () => undefined,
   after: () => void = () => undefined,
 ): Vault {
   const noting =
     <Arguments extends unknown[], Result>(name: string, call: (...args: Arguments) => Promise<Result>) =>
     async (...args: Arguments): Promise<Result> => {
       calls.push(`vault:${name}`);
-      before();
+      before(`vault:${name}`);
       const result = await call(...args);
       after();
       return result;

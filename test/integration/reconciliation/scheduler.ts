@@ -11,10 +11,10 @@ export function schedulerClientOf(schedules: InMemoryScheduler, watch: Watch): S
   return new SchedulerClient({
     region: 'eu-central-1',
     credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
-    maxAttempts: 1,
+    maxAttempts: 2,
     requestHandler: {
       async handle(request: { method: string; path: string; body?: unknown }) {
-        watch.before(`${request.method} schedules`);
+        watch.before(`${request.method} schedules`, true);
         const [status, answer] = answered(schedules, request);
         watch.after(`${request.method} schedules`);
         const type = status === 409 ? { 'x-amzn-errortype': 'ConflictException' } : {};

@@ -15,11 +15,12 @@ export function clientOf(
   engine: Engine,
   each: (operation: string, input: Readonly<Record<string, unknown>>) => void = () => undefined,
   done: () => void = () => undefined,
+  maxAttempts = 1,
 ): SecretsManagerClient {
   return new SecretsManagerClient({
     region: 'eu-central-1',
     credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
-    maxAttempts: 1,
+    maxAttempts,
     requestHandler: {
       async handle(request: { headers: Record<string, string>; body?: unknown }) {
         const operation = request.headers['x-amz-target']?.split('.')[1] ?? '';

@@ -71,6 +71,22 @@ test('what a killed run owed is sent by its repeat, once its claim has run out, 
   expect(sent).toEqual([1, 2]);
 });
 
+test('an alert whose write the SDK made twice, for its first reply was lost, is sent, and only that one is taken out', async () => {
+  const records = recordsInMemory<number[], number>();
+  // Told of the second attempt: another was first.
+  const { sent, see } = setting({
+    read: records.read,
+    write: async (key, next) => (await records.write(key, next)) && false,
+  });
+  await see(1, async (alert) => {
+    const before = await records.read('key');
+    // Meanwhile another run adds what it learnt, and leaves it to this one.
+    if (before && alert === 1) await records.write('key', { ...before, state: [1, 2], outbox: [1, 2] });
+  });
+  expect(sent).toEqual([1, 2]);
+  expect(await records.read('key')).toMatchObject({ state: [1, 2], outbox: [], claimedUntil: 0 });
+});
+
 test('a record that others keep changing is an error, so that the delivery comes again', async () => {
   const { see } = setting({ read: async () => undefined, write: async () => false });
   await expect(see(1)).rejects.toMatchObject({ name: 'RecordContendedError' });

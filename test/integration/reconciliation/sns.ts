@@ -1,18 +1,18 @@
 import { Readable } from 'node:stream';
 import { SNSClient } from '@aws-sdk/client-sns';
-import type { Watch } from '../../integration/reconciliation/fleet.ts';
-import { textOf } from '../../integration/rotation/in-process.ts';
+import { textOf } from '../rotation/in-process.ts';
+import type { Watch } from './fleet.ts';
 
 /** The AWS SDK's own client on a topic in memory, which keeps the text of each message that it took. */
 export function snsClientOf(messages: string[], watch: Watch): SNSClient {
   return new SNSClient({
     region: 'eu-central-1',
     credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
-    maxAttempts: 1,
+    maxAttempts: 2,
     requestHandler: {
       async handle(request: { body?: unknown }) {
         const form = new URLSearchParams(textOf(request.body));
-        watch.before(form.get('Action') ?? '');
+        watch.before(form.get('Action') ?? '', true);
         messages.push(form.get('Message') ?? '');
         watch.after('SNS');
         const answer = `<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult>
