@@ -12,7 +12,7 @@ import { positionOf } from './position.ts';
 import type { Rotation, RotationParts } from './rotation.ts';
 
 /**
- * Makes the pending version, once: Describe, Get(token), Get(AWSCURRENT), Put. A repeat finds its value and puts none. Of two
+ * Makes the pending version, once: Describe, Get(token), Get(AWSCURRENT's id), Put. A repeat finds its value and puts none. Of two
  * runs at the same time one puts; the other's value, which nobody has seen, is forgotten.
  */
 export async function createSecret(
@@ -26,11 +26,21 @@ export async function createSecret(
   if (await readVersion(secretsManager, secretArn, { versionId: token, stage: 'AWSPENDING' })) {
     return { secret, created: false };
   }
-  const current = await readVersion(secretsManager, secretArn, { stage: 'AWSCURRENT' });
+  const current = await readVersion(secretsManager, secretArn, { versionId: currentVersionIdOf(secret) });
   if (!current) throw new NoCurrentVersionError();
   const pending = staged(current.value, strategyOf(secret.tags));
   const outcome = await putPending(secretsManager, secretArn, token, pending.serialize(), rotationToken);
   return { secret, created: outcome === 'put' };
+}
+
+/**
+ * Labels that show the token are no older than its rotation, and a read by label may be: it would give the version before, whose
+ * twin is the very login that AWSCURRENT has by now.
+ */
+export function currentVersionIdOf({ stages }: DescribedSecret): string {
+  const current = Object.keys(stages).find((versionId) => stages[versionId]?.includes('AWSCURRENT'));
+  if (current === undefined) throw new NoCurrentVersionError();
+  return current;
 }
 
 /** @throws RotationDisabledError, UnknownVersionError, NotPendingError */

@@ -1,8 +1,7 @@
 import { describeSecret } from '../labels/read.ts';
 import { called } from '../secrets-manager/errors.ts';
 import { moveCurrent } from '../secrets-manager/versions.ts';
-import { standing } from './create-secret.ts';
-import { NoCurrentVersionError } from './errors.ts';
+import { currentVersionIdOf, standing } from './create-secret.ts';
 import type { Rotation, RotationParts } from './rotation.ts';
 
 /**
@@ -17,7 +16,5 @@ export async function finishSecret(
 ): Promise<void> {
   const secret = await called('DescribeSecret', () => describeSecret(secretsManager, secretArn));
   if (standing(secret, token) === 'current') return;
-  const current = Object.entries(secret.stages).find(([, stages]) => stages.includes('AWSCURRENT'));
-  if (!current) throw new NoCurrentVersionError();
-  await moveCurrent(secretsManager, secretArn, { from: current[0], to: token });
+  await moveCurrent(secretsManager, secretArn, { from: currentVersionIdOf(secret), to: token });
 }

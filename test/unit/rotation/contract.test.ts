@@ -225,6 +225,27 @@ describe('createSecret', () => {
     expect(await pending()).toEqual(first);
   });
 
+  it('the twin of the login that AWSCURRENT has is renewed, though a read by label still shows the version before', async () => {
+    const { engine, arn, token, take } = await begun();
+    await take('createSecret');
+    await take('finishSecret');
+    const { VersionId: next = '' } = await engine.RotateSecret({ SecretId: arn });
+    await engine.idle();
+    const lagging = clientOf({
+      ...engine,
+      GetSecretValue: ({ SecretId, ...which }) =>
+        engine.GetSecretValue({ SecretId, ...(which.VersionId ? which : { VersionStage: 'AWSPREVIOUS' }) }),
+    });
+    const { parts } = witness();
+    await rotateSecret(
+      { Step: 'createSecret', SecretId: arn, ClientRequestToken: next },
+      { ...parts, secretsManager: lagging },
+    );
+    const usernameOf = async (VersionId: string) =>
+      JSON.parse((await engine.GetSecretValue({ SecretId: arn, VersionId })).SecretString ?? '').username;
+    expect([await usernameOf(token), await usernameOf(next)]).toEqual(['billing_b', 'billing_a']);
+  });
+
   it('12: every other field survives, in every credential of a bag', async () => {
     const extra = fc.dictionary(
       fc
