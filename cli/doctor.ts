@@ -19,7 +19,13 @@ import {
   rulesAreOn,
   schedulesAreHeld,
 } from './doctor/deliveries.ts';
-import { functionErrors, functionsRun, mirrorQueueRead, rotationPermission } from './doctor/functions.ts';
+import {
+  functionErrors,
+  functionsMayRun,
+  functionsRun,
+  mirrorQueueRead,
+  rotationPermission,
+} from './doctor/functions.ts';
 import { functionsMay } from './doctor/permissions.ts';
 import { clockIsRight, keyIsUsable, probesAreFresh, vaultIsEnough } from './doctor/surroundings.ts';
 import { exit } from './exit.ts';
@@ -30,6 +36,7 @@ import { stackResources } from './stack-resources.ts';
 
 const checks: readonly Check[] = [
   functionsRun,
+  functionsMayRun,
   functionErrors,
   rotationPermission,
   functionsMay,

@@ -1,5 +1,6 @@
 import { GetMetricDataCommand } from '@aws-sdk/client-cloudwatch';
 import {
+  GetFunctionConcurrencyCommand,
   GetFunctionConfigurationCommand,
   GetPolicyCommand,
   paginateListEventSourceMappings,
@@ -33,21 +34,60 @@ export const functionsRun: Check = {
   },
 };
 
+/** Reserved concurrency of 0 is how the console's button "Throttle" stops a function. */
+export const functionsMayRun: Check = {
+  name: 'concurrency',
+  async run(parts) {
+    const found = await Promise.all(
+      ofType(parts, 'AWS::Lambda::Function').map(async ({ physicalId }) => {
+        const { ReservedConcurrentExecutions } = await parts.lambda.send(
+          new GetFunctionConcurrencyCommand({ FunctionName: physicalId }),
+        );
+        return ReservedConcurrentExecutions === 0
+          ? [
+              wrong(
+                `${shortName(parts, physicalId)} may not run: its reserved concurrency is 0`,
+                `aws lambda delete-function-concurrency --function-name ${physicalId}`,
+              ),
+            ]
+          : [];
+      }),
+    );
+    return orWell(found.flat(), 'no function is stopped by its reserved concurrency');
+  },
+};
+
+/** What a function's metric in CloudWatch says of the last hour, and what to do about it. */
+const troubles = [
+  {
+    metric: 'Errors',
+    said: (count: number) => `failed ${count} times in the last hour`,
+    remedy: (name: string) => `aws logs tail /aws/lambda/${name} --since 1h`,
+  },
+  {
+    metric: 'Throttles',
+    said: (count: number) => `was throttled ${count} times in the last hour`,
+    remedy: () => 'aws lambda get-account-settings',
+  },
+] as const;
+
 export const functionErrors: Check = {
   name: 'function errors',
   async run(parts) {
-    const names = ofType(parts, 'AWS::Lambda::Function').map(({ physicalId }) => physicalId);
+    const asked = ofType(parts, 'AWS::Lambda::Function').flatMap(({ physicalId }) =>
+      troubles.map((trouble) => ({ name: physicalId, trouble })),
+    );
     const now = parts.now();
     const { MetricDataResults = [] } = await parts.cloudWatch.send(
       new GetMetricDataCommand({
         StartTime: new Date(now.getTime() - hourMs),
         EndTime: now,
-        MetricDataQueries: names.map((name, at) => ({
+        MetricDataQueries: asked.map(({ name, trouble }, at) => ({
           Id: `f${at}`,
           MetricStat: {
             Metric: {
               Namespace: 'AWS/Lambda',
-              MetricName: 'Errors',
+              MetricName: trouble.metric,
               Dimensions: [{ Name: 'FunctionName', Value: name }],
             },
             Period: 3_600,
@@ -57,18 +97,13 @@ export const functionErrors: Check = {
       }),
     );
     const failing = MetricDataResults.flatMap(({ Id, Values = [] }) => {
-      const errors = Values.reduce((sum, value) => sum + value, 0);
-      const name = names[Number(Id?.slice(1))] ?? '';
-      return errors === 0
+      const count = Values.reduce((sum, value) => sum + value, 0);
+      const { name, trouble } = asked[Number(Id?.slice(1))] ?? {};
+      return count === 0 || name === undefined || trouble === undefined
         ? []
-        : [
-            wrong(
-              `${shortName(parts, name)} failed ${errors} times in the last hour`,
-              `aws logs tail /aws/lambda/${name} --since 1h`,
-            ),
-          ];
+        : [wrong(`${shortName(parts, name)} ${trouble.said(count)}`, trouble.remedy(name))];
     });
-    return orWell(failing, 'no function failed in the last hour');
+    return orWell(failing, 'no function failed or was throttled in the last hour');
   },
 };
 

@@ -14,7 +14,16 @@ const busEvent = z.object({
   'detail-type': z.string(),
   detail: z.looseObject({ secret: z.string() }),
 });
-const alert = z.object({ backend: z.string(), state: z.string() });
+const ownAlert = z.object({ backend: z.string(), state: z.string(), runbook: z.string() });
+/** An alarm of CloudWatch speaks for itself, on the same topic. */
+const alarm = z
+  .object({ AlarmName: z.string(), AlarmDescription: z.string(), NewStateValue: z.string() })
+  .transform(({ AlarmName, AlarmDescription, NewStateValue }) => ({
+    backend: `alarm ${AlarmName}`,
+    state: NewStateValue,
+    runbook: /\S+\.md/.exec(AlarmDescription)?.[0] ?? '',
+  }));
+const alert = z.union([ownAlert, alarm]);
 
 export interface FeedEvent {
   readonly type: string;

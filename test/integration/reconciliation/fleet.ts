@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
 import { Command } from 'commander';
 import { terminal } from '../../../cli/output.ts';
@@ -19,7 +17,6 @@ import {
   rotateSecret,
   type Step,
 } from '../../../functions/rotate-secret/rotate-secret.ts';
-import { root } from '../../../local/root.ts';
 import { createClock } from '../../../local/secrets-manager/clock.ts';
 import { dispatch } from '../../../local/secrets-manager/dispatch.ts';
 import { createEngine, type Engine } from '../../../local/secrets-manager/engine.ts';
@@ -32,6 +29,7 @@ import type { OutgoingEvent } from '../../../shared/notification/event-bus.ts';
 import { type Declaration, readDeclaration } from '../../../shared/provisioning/declaration.ts';
 import type { KnownDeclaration } from '../../../shared/provisioning/declarations-state.ts';
 import { findingsState } from '../../../shared/reconciliation/report-findings.ts';
+import { commandsOf } from '../../runbook/page.ts';
 import { clientOf, witness } from '../rotation/in-process.ts';
 import { adminOf, agentOn, type postgresForTests } from '../rotation/setting.ts';
 import { dynamoClientOf, type InMemoryTable } from './dynamodb.ts';
@@ -271,11 +269,9 @@ export function fleetOn(
     },
     /** Runs the commands that a runbook page tells, for this secret, and gives the last one's exit code. */
     async follow(page: string, { name }: Agent): Promise<number> {
-      const text = readFileSync(join(root, `docs/runbook/${page}.md`), 'utf8');
-      const lines = [...text.matchAll(/^ {4}((?:keyturn|aws) .+)$/gm)].map(([, line = '']) =>
+      const lines = commandsOf(page).map((line) =>
         line.replace('SECRET', name).replace('ROTATE_FUNCTION_ARN', functionArn),
       );
-      if (lines.length === 0) throw new Error(`The page ${page} says no command`);
       let code = 0;
       for (const line of lines) {
         const [command, ...words] = line.split(/\s+/);

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
@@ -19,6 +19,7 @@ import type { FindingsAlert, OpenFindings } from '../../../shared/reconciliation
 import { appRoleLogin, connectVault, type Vault } from '../../../shared/vault/client.ts';
 import { mirrorDigest } from '../../../shared/vault/digest.ts';
 import { type MirrorParts, syncMirror } from '../../../shared/vault/mirror.ts';
+import { commandsOf } from '../../runbook/page.ts';
 import { recordsInMemory } from '../../unit/state/in-memory.ts';
 import { clientOf } from '../rotation/in-process.ts';
 
@@ -119,11 +120,9 @@ export function mirrorsIn(vault: Vault): Mirrors {
     },
     ask,
     async follow(page, secret, bao) {
-      const text = readFileSync(join(root, `docs/runbook/${page}.md`), 'utf8');
-      const lines = [...text.matchAll(/^ {4}((?:keyturn|vault|aws) .+)$/gm)].map(([, line = '']) =>
+      const lines = commandsOf(page).map((line) =>
         line.replaceAll('SECRET', secret).replaceAll('MIRROR', secret).split(' '),
       );
-      if (lines.length === 0) throw new Error(`The page ${page} says no command`);
       let exitCode: number | undefined;
       for (const [program, ...words] of lines) {
         if (program === 'keyturn') exitCode = await called(words, ask);

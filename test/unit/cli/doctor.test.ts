@@ -1,22 +1,25 @@
+import { GetMetricDataCommand } from '@aws-sdk/client-cloudwatch';
 import { DescribeRuleCommand, ListRulesCommand, ListTargetsByRuleCommand } from '@aws-sdk/client-eventbridge';
 import { DescribeKeyCommand } from '@aws-sdk/client-kms';
-import { GetPolicyCommand } from '@aws-sdk/client-lambda';
+import { GetFunctionConcurrencyCommand, GetPolicyCommand } from '@aws-sdk/client-lambda';
 import { ListSubscriptionsByTopicCommand } from '@aws-sdk/client-sns';
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import { mockClient } from 'aws-sdk-client-mock';
 import { afterEach, expect, it } from 'vitest';
 import { type Check, verdictsOf } from '../../../cli/doctor/check.ts';
 import { alertsReachSomebody, nothingIsDead, rulesAreOn } from '../../../cli/doctor/deliveries.ts';
-import { rotationPermission } from '../../../cli/doctor/functions.ts';
+import { functionErrors, functionsMayRun, rotationPermission } from '../../../cli/doctor/functions.ts';
 import { keyIsUsable } from '../../../cli/doctor/surroundings.ts';
 import { doctorParts } from './doctor-parts.ts';
 
 const parts = doctorParts([
   { logicalId: 'DeadLetters', physicalId: 'https://queue', type: 'AWS::SQS::Queue' },
+  { logicalId: 'Announce', physicalId: 'keyturn-dev-announce', type: 'AWS::Lambda::Function' },
   { logicalId: 'AnnounceRotationRule', physicalId: 'announce', type: 'AWS::Events::Rule' },
   { logicalId: 'RecordAdoptionRule', physicalId: 'keyturn-dev|adoption', type: 'AWS::Events::Rule' },
 ]);
-const [events, kms, lambda, sns, sqs] = [
+const [cloudWatch, events, kms, lambda, sns, sqs] = [
+  mockClient(parts.cloudWatch),
   mockClient(parts.eventBridge),
   mockClient(parts.kms),
   mockClient(parts.lambda),
@@ -24,7 +27,7 @@ const [events, kms, lambda, sns, sqs] = [
   mockClient(parts.sqs),
 ];
 afterEach(() => {
-  for (const client of [events, kms, lambda, sns, sqs]) client.reset();
+  for (const client of [cloudWatch, events, kms, lambda, sns, sqs]) client.reset();
 });
 
 const found = async (check: Check) =>
@@ -58,6 +61,34 @@ it('finds a rule that was turned off, on whichever bus it is', async () => {
 it('counts dead letters', async () => {
   sqs.on(GetQueueAttributesCommand).resolves({ Attributes: { ApproximateNumberOfMessages: '2' } });
   expect(await found(nothingIsDead)).toEqual(['wrong: 2 deliveries were given up (DeadLetters)']);
+});
+
+it('finds a function that was stopped by its reserved concurrency, and says what lets it run', async () => {
+  lambda.on(GetFunctionConcurrencyCommand).resolves({});
+  expect(await found(functionsMayRun)).toEqual(['well: no function is stopped by its reserved concurrency']);
+  lambda.on(GetFunctionConcurrencyCommand).resolves({ ReservedConcurrentExecutions: 0 });
+  expect(await verdictsOf(functionsMayRun, parts)).toMatchObject([
+    {
+      state: 'wrong',
+      what: 'announce may not run: its reserved concurrency is 0',
+      remedy: 'aws lambda delete-function-concurrency --function-name keyturn-dev-announce',
+    },
+  ]);
+});
+
+it('counts what failed and what was throttled in the last hour', async () => {
+  cloudWatch.on(GetMetricDataCommand).resolves({ MetricDataResults: [{ Id: 'f0', Values: [0] }] });
+  expect(await found(functionErrors)).toEqual(['well: no function failed or was throttled in the last hour']);
+  cloudWatch.on(GetMetricDataCommand).resolves({
+    MetricDataResults: [
+      { Id: 'f0', Values: [2, 1] },
+      { Id: 'f1', Values: [4] },
+    ],
+  });
+  expect(await found(functionErrors)).toEqual([
+    'wrong: announce failed 3 times in the last hour',
+    'wrong: announce was throttled 4 times in the last hour',
+  ]);
 });
 
 it('finds that Secrets Manager may not invoke rotate-secret', async () => {

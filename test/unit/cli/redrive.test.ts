@@ -7,7 +7,6 @@ import {
   SendMessageCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs';
-import { Uint8ArrayBlobAdapter } from '@smithy/core/serde';
 import { mockClient } from 'aws-sdk-client-mock';
 import { afterEach, expect, it } from 'vitest';
 import { redriveCalls, redriveMessages } from '../../../cli/redrive/redrive.ts';
@@ -42,7 +41,9 @@ const fromLambda: Message = {
 };
 const holding = (...messages: Message[]) =>
   sqs.on(ReceiveMessageCommand).resolvesOnce({ Messages: messages }).resolves({});
-const answered = (text: string) => Uint8ArrayBlobAdapter.fromString(text);
+/** As the SDK gives a payload. */
+const answered = (text: string) =>
+  Object.assign(new TextEncoder().encode(text), { transformToString: () => text });
 const run = () =>
   redriveCalls(
     sqsClient,

@@ -1,5 +1,24 @@
 import { describe, expect, it } from 'vitest';
+import * as z from 'zod';
 import { functions, ofType } from './template.ts';
+
+const alarms = Object.fromEntries(ofType('AWS::CloudWatch::Alarm'));
+const silence = {
+  MetricName: 'Invocations',
+  ComparisonOperator: 'LessThanThreshold',
+  Threshold: 1,
+  TreatMissingData: 'breaching',
+};
+/** An alarm on a function. */
+const watching = z
+  .looseObject({
+    Dimensions: z.tuple([
+      z.object({ Name: z.literal('FunctionName'), Value: z.object({ Ref: z.string() }) }),
+    ]),
+    Period: z.number(),
+    EvaluationPeriods: z.number(),
+  })
+  .transform(({ Dimensions: [{ Value }], ...rest }) => ({ ...rest, FunctionName: Value.Ref }));
 
 describe('what a deployment does with a delivery that fails', () => {
   it.each(ofType('AWS::Events::Rule'))('%s keeps what it could not deliver', (_id, rule) => {
@@ -42,13 +61,25 @@ describe('what a deployment does with a delivery that fails', () => {
       expect(watched.some((alarm) => alarm.includes(`"${id}.QueueName"`))).toBe(true);
   });
 
-  it('alarms on silence of the health check, and on a check that only fails', () => {
-    const alarms = Object.fromEntries(ofType('AWS::CloudWatch::Alarm'));
-    expect(alarms.CheckBackendHealthStoppedAlarm?.Properties).toMatchObject({
-      MetricName: 'Invocations',
-      TreatMissingData: 'breaching',
-    });
-    expect(alarms.CheckBackendHealthFailingAlarm?.Properties).toMatchObject({ MetricName: 'Errors' });
+  it.each([
+    ['CheckBackendHealthStoppedAlarm', 'CheckDashbackendDashhealth', 60],
+    ['ReconcileFleetStoppedAlarm', 'ReconcileDashfleet', 3_600],
+    ['ReconcileMirrorsStoppedAlarm', 'ReconcileDashmirrors', 3_600],
+  ])(
+    '%s hears silence, which has no data, and only where more than one run was missed',
+    (id, name, every) => {
+      const alarm = watching.parse(alarms[id]?.Properties);
+      expect(alarm).toMatchObject({ ...silence, FunctionName: `${name}LambdaFunction` });
+      expect(alarm.Period * alarm.EvaluationPeriods).toBeGreaterThanOrEqual(3 * every);
+      const failing = watching.parse(alarms[id.replace('Stopped', 'Failing')]?.Properties);
+      expect(failing).toMatchObject({ MetricName: 'Errors', TreatMissingData: 'notBreaching' });
+      expect(failing.FunctionName).toBe(alarm.FunctionName);
+    },
+  );
+
+  it.each(Object.entries(alarms))('%s tells on-call when it begins and when it is over', (_id, alarm) => {
+    const topic = [{ Ref: 'AlertTopic' }];
+    expect(alarm.Properties).toMatchObject({ AlarmActions: topic, OKActions: topic });
   });
 });
 

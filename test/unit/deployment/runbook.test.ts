@@ -1,14 +1,14 @@
 import { globSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { commands } from '../../../cli/commands.ts';
 import { kinds } from '../../../functions/reconcile-fleet/reconcile-fleet.ts';
 import { root } from '../../../local/root.ts';
 import { mirrorKinds } from '../../../shared/reconciliation/mirrors/mirror-finding.ts';
+import { followedBy } from '../../runbook/followed-by.ts';
+import { commandsOf, pages } from '../../runbook/page.ts';
 import { ofType } from './template.ts';
 
-const pages = globSync(join(root, 'docs/runbook/*.md')).map((file) => basename(file, '.md'));
-const textOf = (page: string) => readFileSync(join(root, `docs/runbook/${page}.md`), 'utf8');
 const alarmPages = ofType('AWS::CloudWatch::Alarm').map(([id, { Properties }]) => ({
   id,
   page: /\/([\w-]+)\.md$/.exec(String(Properties.AlarmDescription))?.[1],
@@ -34,9 +34,17 @@ it('each finding and each alert has its page, and each page is one that somebody
 
 describe.each(pages)('the page %s', (page) => {
   it('says a command, and only ones that there are', () => {
-    const lines = [...textOf(page).matchAll(/^ {4}(keyturn|vault|aws) (\S+)/gm)];
-    expect(lines).not.toEqual([]);
     const names = commands.map(({ name }) => name);
-    for (const [, program, word] of lines) if (program === 'keyturn') expect(names).toContain(word);
+    for (const line of commandsOf(page)) {
+      const [program, word] = line.split(' ');
+      expect(['keyturn', 'vault', 'aws']).toContain(program);
+      if (program === 'keyturn') expect(names).toContain(word);
+    }
+  });
+
+  it('is followed by a test, line by line', () => {
+    const test = readFileSync(join(root, followedBy[page] ?? 'no such test'), 'utf8');
+    expect(test).toContain(`'${page}'`);
+    expect(test).toMatch(/\.follow\(/);
   });
 });

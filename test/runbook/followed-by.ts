@@ -1,0 +1,23 @@
+/** For each page of the runbook the test that causes what it is about, and then runs the page's own lines. */
+export const followedBy: Readonly<Record<string, string>> = {
+  'backend-unhealthy': 'test/end-to-end/runbook.test.ts',
+  'dead-letters': 'test/end-to-end/runbook.test.ts',
+  'grace-schedule-lost': 'test/integration/reconciliation/superseded.test.ts',
+  'health-check-stopped': 'test/end-to-end/runbook.test.ts',
+  'mirror-ahead': 'test/integration/reconciliation/mirrors-runbook.test.ts',
+  'mirror-behind': 'test/integration/reconciliation/mirrors-runbook.test.ts',
+  'mirror-changed-by-hand': 'test/integration/reconciliation/mirrors-runbook.test.ts',
+  'mirror-dead-letters': 'test/end-to-end/runbook.test.ts',
+  'mirror-impossible': 'test/integration/reconciliation/mirrors-runbook.test.ts',
+  'mirror-missing': 'test/integration/reconciliation/mirrors-runbook.test.ts',
+  'mirror-orphaned': 'test/integration/reconciliation/mirrors-runbook.test.ts',
+  'mirror-taken': 'test/integration/reconciliation/mirrors-runbook.test.ts',
+  'reconcile-mirrors-stopped': 'test/end-to-end/runbook.test.ts',
+  'reconciler-stopped': 'test/end-to-end/runbook.test.ts',
+  'rotation-failed': 'test/end-to-end/runbook.test.ts',
+  'rotation-off': 'test/integration/reconciliation/superseded.test.ts',
+  'rotation-overdue': 'test/integration/reconciliation/rotations.test.ts',
+  'rotation-stuck': 'test/integration/reconciliation/rotations.test.ts',
+  'superseded-still-valid': 'test/integration/reconciliation/superseded.test.ts',
+  'target-drifted': 'test/integration/reconciliation/drifted.test.ts',
+};
