@@ -2,6 +2,7 @@ import { CloudFormationClient } from '@aws-sdk/client-cloudformation';
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { Command } from 'commander';
 import { DeploymentError, type DeploymentFlags, onDeployment, openDeployment } from './deployment.ts';
+import { shortName } from './doctor/check.ts';
 import { exit } from './exit.ts';
 import { plain } from './failure.ts';
 import { terminal } from './output.ts';
@@ -41,10 +42,9 @@ async function redrive(flags: DeploymentFlags): Promise<void> {
       type === 'AWS::Lambda::Function' ? [physicalId] : [],
     );
     const mirrors = { url: url('MirrorQueue'), name: 'sync-vault-mirror' };
-    return [
-      ...(await redriveCalls(sqs, lambda, url('DeadLetters'), new Set(names))),
-      ...(await redriveMessages(sqs, url('MirrorDeadLetters'), mirrors)),
-    ];
+    const called = await redriveCalls(sqs, lambda, url('DeadLetters'), new Set(names));
+    const moved = await redriveMessages(sqs, url('MirrorDeadLetters'), mirrors);
+    return [...called, ...moved].map((each) => ({ ...each, for: shortName({ stage }, each.for) }));
   });
   const isKept = messages.some(({ outcome }) => outcome === 'kept');
   process.exitCode = isKept ? exit.attention : exit.done;

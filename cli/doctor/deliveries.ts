@@ -10,7 +10,7 @@ import { GetScheduleGroupCommand } from '@aws-sdk/client-scheduler';
 import { paginateListSubscriptionsByTopic } from '@aws-sdk/client-sns';
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import pMap from 'p-map';
-import { type Check, ofType, orWell, well, wrong } from './check.ts';
+import { type Check, ofType, orWell, type Verdict, well, wrong } from './check.ts';
 
 export const alertsReachSomebody: Check = {
   name: 'alerts',
@@ -112,7 +112,7 @@ export const nothingIsDead: Check = {
         const page = logicalId === 'MirrorDeadLetters' ? 'mirror-dead-letters' : 'dead-letters';
         return count === 0
           ? []
-          : [wrong(`${count} deliveries were given up (${logicalId})`, `docs/runbook/${page}.md`)];
+          : [wrong(`deliveries given up: ${count} (${logicalId})`, `docs/runbook/${page}.md`)];
       }),
     );
     return orWell(found.flat(), `${queues.length} queues of dead letters are empty`);
@@ -123,17 +123,15 @@ export const noAlarmIsOn: Check = {
   name: 'alarms',
   async run(parts) {
     const AlarmNames = ofType(parts, 'AWS::CloudWatch::Alarm').map(({ physicalId }) => physicalId);
-    const on: string[] = [];
+    const on: Omit<Verdict, 'check'>[] = [];
     for await (const { MetricAlarms = [] } of paginateDescribeAlarms(
       { client: parts.cloudWatch },
       { AlarmNames, StateValue: 'ALARM' },
     )) {
-      on.push(...MetricAlarms.map(({ AlarmName = '' }) => AlarmName));
+      for (const { AlarmName, AlarmDescription = '' } of MetricAlarms)
+        on.push(wrong(`the alarm ${AlarmName} is on`, AlarmDescription));
     }
-    return orWell(
-      on.map((name) => wrong(`the alarm ${name} is on`, 'its description names the page of the runbook')),
-      `none of ${AlarmNames.length} alarms is on`,
-    );
+    return orWell(on, `none of ${AlarmNames.length} alarms is on`);
   },
 };
 

@@ -60,7 +60,7 @@ export async function turnRotationOff({ clients }: Tour, agent: Agent): Promise<
 }
 
 /** Somebody grants what isn't declared. */
-export async function grantTooMuch({ stack }: Tour, agent: Agent): Promise<void> {
+export async function grantTooMuch({ stack }: Pick<Tour, 'stack'>, agent: Agent): Promise<void> {
   await stack.postgres.query(`GRANT DELETE ON ${agent.table} TO "${agent.id}"`);
 }
 

@@ -33,9 +33,10 @@ export function alarmsOf(stack: Stack, clients: Clients, feed: Feed) {
     return alarm;
   }
 
-  /** Puts the alarm into the state that its definition gives for a measure; gives the page that its message names. */
+  /** Puts the alarm into the state that its definition gives for a measure; gives that, and the page that its message names. */
   async function measured(name: string, alarm: MetricAlarm, value: number | undefined): Promise<string> {
     const state = isOn(alarm, value) ? 'ALARM' : 'OK';
+    if (alarm.StateValue === state) return state;
     const before = feed.alerts.length;
     await cloudWatch.send(
       new SetAlarmStateCommand({

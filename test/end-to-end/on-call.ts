@@ -23,6 +23,10 @@ export interface OnCall {
   follow(page: string, block: number, words?: Readonly<Record<string, string>>): Promise<readonly Ran[]>;
 }
 
+/** PyPI has the AWS CLI's first version only, which reads logs by another command. */
+const logsTail = (aws: string) =>
+  `[ "$1 $2" = "logs tail" ] && exec ${aws} logs filter-log-events --log-group-name "$3" --output text\n`;
+
 export function onCallOf({ environment }: Stack): OnCall {
   const home = mkdtempSync(join(tmpdir(), 'keyturn-on-call-'));
   const bin = join(home, 'bin');
@@ -34,7 +38,8 @@ export function onCallOf({ environment }: Stack): OnCall {
     aws: `"${join(root, '.keyturn/venv/test/bin/aws')}"`,
   };
   for (const [name, program] of Object.entries(programs)) {
-    writeFileSync(join(bin, name), `#!/bin/sh\nexec ${program} "$@"\n`);
+    const before = name === 'aws' ? logsTail(program) : '';
+    writeFileSync(join(bin, name), `#!/bin/sh\n${before}exec ${program} "$@"\n`);
     chmodSync(join(bin, name), 0o755);
   }
   const env = {

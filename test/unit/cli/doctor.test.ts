@@ -60,7 +60,7 @@ it('finds a rule that was turned off, on whichever bus it is', async () => {
 
 it('counts dead letters', async () => {
   sqs.on(GetQueueAttributesCommand).resolves({ Attributes: { ApproximateNumberOfMessages: '2' } });
-  expect(await found(nothingIsDead)).toEqual(['wrong: 2 deliveries were given up (DeadLetters)']);
+  expect(await found(nothingIsDead)).toEqual(['wrong: deliveries given up: 2 (DeadLetters)']);
 });
 
 it('finds a function that was stopped by its reserved concurrency, and says what lets it run', async () => {
