@@ -153,7 +153,7 @@ export class SecretCache implements Disposable {
         ([, { wasServed, failure }]) =>
           wasServed || (failure && !(failure.error instanceof SecretNotFoundError)),
       )
-      .map(([secretId]) => this.#healthOf(secretId));
+      .map(([secretId, track]) => this.#healthOf(secretId, track));
   }
 
   /** Until when what is held of the secret may be used while no newer version can be had, by the cache's clock. */
@@ -198,14 +198,12 @@ export class SecretCache implements Disposable {
     return entry;
   }
 
-  #healthOf(secretId: string): SecretHealth {
+  #healthOf(secretId: string, track: SecretTrack): SecretHealth {
     const entry = this.#entries.peek(secretId);
-    const track = this.#tracks.peek(secretId);
-    const { error } = track?.failure ?? {};
+    const { error } = track.failure ?? {};
     const failure = error instanceof Error ? { failure: error.name } : {};
-    const ageMs = entry ? this.#now() - entry.readAt : undefined;
-    const servable = entry && ageMs !== undefined && ageMs <= this.#staleMs;
-    if (!servable || !reaches(entry.version, track?.floors ?? [])) {
+    const ageMs = this.#now() - (entry?.readAt ?? Number.NEGATIVE_INFINITY);
+    if (!entry || ageMs > this.#staleMs || !reaches(entry.version, track.floors)) {
       return { secretId, state: 'unavailable', ...failure };
     }
     const state = ageMs < entry.ttlMs ? 'fresh' : 'stale';

@@ -99,7 +99,10 @@ const sections: Section[] = [
     explanation: 'Mutants of the code that the tests kill, as the last `npm run mutation` found.',
     lines: mutation?.map((score) => ({
       part: score.group,
-      what: `at least ${leastScore} % of ${score.mutants} mutants are killed: ${scoreOf([score])} % on ${score.at.toISOString()}`,
+      what: [
+        `at least ${leastScore} % of ${score.mutants} mutants are killed: ${scoreOf([score])} % on ${score.at.toISOString()}`,
+        ...score.changedSince.map((file) => `${file} has changed since`),
+      ].join('; '),
       run: 1,
       held: scoreOf([score]) >= leastScore ? 1 : 0,
     })),

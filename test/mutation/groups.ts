@@ -20,7 +20,7 @@ export const groups = {
     mutate: ['shared/rotators/**/*.ts'],
     tests: [
       'test/unit/rotators/*.test.ts',
-      'test/integration/rotation/{postgres-rotator,tls}.test.ts',
+      'test/integration/rotation/{connection,postgres-powers,postgres-rotator,tls}.test.ts',
       'test/attacks/hostile-server.test.ts',
     ],
   },

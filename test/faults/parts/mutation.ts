@@ -5,7 +5,10 @@ import { root } from '../../../local/root.ts';
 import { groups } from '../../mutation/groups.ts';
 
 const schema = z.object({
-  files: z.record(z.string(), z.object({ mutants: z.array(z.object({ status: z.string() })) })),
+  files: z.record(
+    z.string(),
+    z.object({ source: z.string(), mutants: z.array(z.object({ status: z.string() })) }),
+  ),
 });
 
 /** What is asked of every group, in percent. */
@@ -17,6 +20,8 @@ export interface GroupScore {
   /** Those that a test failed for, or never ended. */
   readonly killed: number;
   readonly at: Date;
+  /** Of a file that was mutated and reads otherwise by now. */
+  readonly changedSince: readonly string[];
 }
 
 export const mutationFolder = join(root, '.keyturn', 'mutation');
@@ -39,12 +44,20 @@ export function lastMutation(folder = mutationFolder): readonly GroupScore[] | u
 
 function scoreIn(group: string, file: string): GroupScore | undefined {
   if (!existsSync(file)) return undefined;
-  const mutants = Object.values(schema.parse(JSON.parse(readFileSync(file, 'utf8'))).files).flatMap(
-    (one) => one.mutants,
-  );
+  const { files } = schema.parse(JSON.parse(readFileSync(file, 'utf8')));
+  const mutants = Object.values(files).flatMap((one) => one.mutants);
   const count = (...statuses: string[]) => mutants.filter(({ status }) => statuses.includes(status)).length;
   const killed = count('Killed', 'Timeout');
   // One that doesn't compile, or is left out, is no mutant.
   const total = killed + count('Survived', 'NoCoverage');
-  return total === 0 ? undefined : { group, mutants: total, killed, at: statSync(file).mtime };
+  if (total === 0) return undefined;
+  const changedSince = Object.entries(files)
+    .filter(([path, { source }]) => textOf(path) !== source)
+    .map(([path]) => path);
+  return { group, mutants: total, killed, at: statSync(file).mtime, changedSince };
+}
+
+function textOf(path: string): string | undefined {
+  const file = join(root, path);
+  return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
 }

@@ -68,6 +68,7 @@ describe('what is held', () => {
     cache.invalidate();
     await Promise.all([served('a'), served('b')]);
     expect(store.fetches).toHaveLength(5);
+    expect(await served('never read')).toBe(0);
   });
 
   test('that is invalidated still stands in while the source is out of reach, up to the hard bound', async () => {
@@ -207,6 +208,22 @@ describe('a version that was noticed and does not show', () => {
     );
     // The rounds without a wait count for its length.
     expect(waits.slice(0, 3)).toEqual([400, 800, 1_600]);
+    expect(store.fetches).toHaveLength(42);
+  });
+
+  test('since a newer one came into force was no false word', async () => {
+    cache = cacheWith({}, () => {
+      if (waits.length % 5 === 0) store.rotate();
+    });
+    await served();
+    for (const number of [77, 78, 79]) {
+      cache.notice(store.noticeOf(number, epoch + store.now));
+      expect(await served()).toBe(number - 76);
+      store.now += 10_000;
+    }
+    expect(waits).toHaveLength(15);
+    cache.notice(store.rotate());
+    expect(await served()).toBe(4);
   });
 
   test('is waited for by the clock of the machine, unless told otherwise', async () => {

@@ -77,7 +77,7 @@ test('two logins are of the same server where host and port are, in whatever cas
 });
 
 test.each(['db9', 'constructor', '__proto__', ''])('an engine that nobody knows is refused: %j', (engine) => {
-  expect(() => rotatorOf(engine)).toThrow('one of postgres, aurora-postgresql');
+  expect(() => rotatorOf(engine)).toThrow('Secret field engine: expected one of postgres, aurora-postgresql');
 });
 
 test('Aurora is rotated as PostgreSQL is', () => {
