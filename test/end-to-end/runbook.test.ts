@@ -6,7 +6,7 @@ import { InvokeCommand, PutFunctionConcurrencyCommand } from '@aws-sdk/client-la
 import { ListSchedulesCommand } from '@aws-sdk/client-scheduler';
 import { GetQueueAttributesCommand, SetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { clientsOf } from '../../local/stack/clients.ts';
 import { stackPorts } from '../../local/stack/ports.ts';
 import { type Stack, startStack } from '../../local/stack/start.ts';
@@ -42,6 +42,9 @@ afterAll(async () => {
   await feed?.[Symbol.asyncDispose]();
   await stack?.[Symbol.asyncDispose]();
 });
+
+/** A test that failed leaves no Vault sealed for the others. */
+afterEach(() => stack.openBao.unseal(unsealKey));
 
 /** A message of Keyturn's own, and the page that it names. */
 const told = (backend: string, state: string) =>
@@ -172,6 +175,11 @@ it('dead-letters: a throttled function gave up the end of a grace period, which 
   expect(alarm).toBe('ALARM dead-letters');
   expect(await takes({ stack }, superseded)).toBe(true);
 
+  // Whoever begins with the last command loses nothing.
+  expect(await onCall.run('keyturn redrive')).toMatchObject({
+    code: 3,
+    shown: expect.stringMatching(/revoke-superseded\s+RetriesExhausted\s+kept\s+TooManyRequestsException/),
+  });
   const found = await onCall.follow(page, 0);
   expect(shown(found)).toMatch(/deliveries given up: 1 \(DeadLetters\)/);
   expect(shown(found)).toMatch(/revoke-superseded may not run/);
