@@ -10,10 +10,9 @@ import {
   agentOf,
   call,
   dynamicLogin,
-  makeGroup,
   podLogin,
-  provision,
   startVaultSetting,
+  tokenAtWork,
   type VaultSetting,
 } from './vault-setting.ts';
 
@@ -26,9 +25,7 @@ afterAll(async () => setting?.[Symbol.asyncDispose]());
 /** An agent at work: a pod of it has logged in, and has logins of a database. */
 async function agentAtWork(agentId: string) {
   const agent = agentOf(agentId, { databaseRoles: [`${agentId}-orders`] });
-  await makeGroup(setting, agentId);
-  await provision(setting, agent);
-  const token = await podLogin(setting, agent);
+  const token = await tokenAtWork(setting, agent);
   const logins = [
     await dynamicLogin(setting, token, `${agentId}-orders`),
     await dynamicLogin(setting, token, `${agentId}-orders`),
@@ -144,9 +141,7 @@ test('a database that refuses keeps its leases and their role: tokens are gone, 
 
 test('roles that whoever runs Vault made stay; their leases end', async () => {
   const made = agentOf('shared-roles', { databaseRoles: ['shared-roles-orders'] });
-  await makeGroup(setting, 'shared-roles');
-  await provision(setting, made);
-  await dynamicLogin(setting, await podLogin(setting, made), 'shared-roles-orders');
+  await dynamicLogin(setting, await tokenAtWork(setting, made), 'shared-roles-orders');
   const { databaseConnection: _, ...vault } = made.vault;
   expect(await end({ ...made, vault })).toContain('1 lease of database/creds/shared-roles-orders');
   expect(await setting.admin.read('database/roles/shared-roles-orders')).toBeDefined();

@@ -5,10 +5,9 @@ import {
   agentOf,
   call,
   dynamicLogin,
-  makeGroup,
   podLogin,
-  provision,
   startVaultSetting,
+  tokenAtWork,
   type VaultSetting,
 } from './vault-setting.ts';
 
@@ -28,13 +27,9 @@ const leases = new Map<string, string>();
 
 beforeAll(async () => {
   setting = await startVaultSetting();
-  for (const agent of fleet) {
-    await makeGroup(setting, agent.agentId);
-    await provision(setting, agent);
-  }
   for (const path of kvPaths) await setting.bao.request('POST', `secret/data/${path}`, { data: { n: 1 } });
   for (const agent of fleet) {
-    const token = await podLogin(setting, agent);
+    const token = await tokenAtWork(setting, agent);
     tokens.set(agent.agentId, token);
     const [role] = agent.vault.databaseRoles;
     if (role) leases.set(agent.agentId, (await dynamicLogin(setting, token, role)).leaseId);

@@ -77,7 +77,7 @@ export const agentOf = (agentId: string, vault: object = {}): Declaration =>
   });
 
 /** The group as the PostgreSQL part of `apply` makes it, which Vault's login administers. */
-export async function makeGroup({ postgres }: VaultSetting, agentId: string): Promise<void> {
+async function makeGroup({ postgres }: VaultSetting, agentId: string): Promise<void> {
   await postgres.query(`CREATE ROLE "${agentId}" NOLOGIN`);
   await postgres.query(`GRANT "${agentId}" TO vault WITH ADMIN OPTION, INHERIT FALSE, SET FALSE`);
 }
@@ -97,6 +97,13 @@ export async function podLogin(
   const jwt = cluster.serviceAccountToken(namespace, serviceAccount);
   const answer = await call(bao, '', 'POST', 'auth/kubernetes/login', { role: agentId, jwt });
   return loggedIn.parse(answer.body).auth.client_token;
+}
+
+/** The token of an agent at work: it was provisioned, and a pod of it has logged in. */
+export async function tokenAtWork(setting: VaultSetting, declared: Declaration): Promise<string> {
+  await makeGroup(setting, declared.agentId);
+  await provision(setting, declared);
+  return podLogin(setting, declared);
 }
 
 /** Sends a path as it stands: `fetch` would resolve its dots. Follows where Vault says what it understands by it. */

@@ -9,10 +9,9 @@ import {
   agentOf,
   call,
   dynamicLogin,
-  makeGroup,
-  podLogin,
   provision,
   startVaultSetting,
+  tokenAtWork,
   type VaultSetting,
 } from './vault-setting.ts';
 
@@ -161,10 +160,8 @@ const connectAs = async ({
 
 test('logins work as the group: what one made the next may use, and none can step out of it', async () => {
   const agent = agentOf('grouped', { databaseRoles: ['grouped-orders'] });
-  await makeGroup(setting, 'grouped');
+  const token = await tokenAtWork(setting, agent);
   await setting.postgres.query('CREATE SCHEMA grouped AUTHORIZATION grouped');
-  await provision(setting, agent);
-  const token = await podLogin(setting, agent);
   const [first, second] = [
     await dynamicLogin(setting, token, 'grouped-orders'),
     await dynamicLogin(setting, token, 'grouped-orders'),
@@ -194,9 +191,7 @@ test('logins work as the group: what one made the next may use, and none can ste
 
 test('the audit trail of Vault and the one of PostgreSQL name the same instance', async () => {
   const agent = agentOf('audited', { databaseRoles: ['audited-orders'] });
-  await makeGroup(setting, 'audited');
-  await provision(setting, agent);
-  const login = await dynamicLogin(setting, await podLogin(setting, agent), 'audited-orders');
+  const login = await dynamicLogin(setting, await tokenAtWork(setting, agent), 'audited-orders');
   // What pg_stat_activity and log_line_prefix's %u say, however often the session changes its role.
   expect(login.username).toMatch(/^v-agents-audited-[A-Za-z0-9]{14}$/);
   const issued = z.object({

@@ -1,12 +1,11 @@
-import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { endPlannersOf, plannersOf } from '../../../shared/provisioning/converge.ts';
-import type { Declaration } from '../../../shared/provisioning/declaration.ts';
-import { endAgent, planEnd } from '../../../shared/provisioning/end.ts';
+import { readDeclaration } from '../../../shared/provisioning/declaration.ts';
+import { endAgent } from '../../../shared/provisioning/end.ts';
 import { applyPlan, planFleet } from '../../../shared/provisioning/plan.ts';
-import { inMemoryDeclarations } from '../../unit/provisioning/in-memory-declarations.ts';
-import { asAgent, postgresForTests } from '../rotation/setting.ts';
-import { currentOf, databaseOn, declare, functionArn, type Server, secretsFor } from './setting.ts';
+import { postgresForTests } from '../rotation/setting.ts';
+import { now, type Setting, schemas, settingOn } from './killable-setting.ts';
+import { currentOf, declare, type Server } from './setting.ts';
 
 let server: Server;
 beforeAll(async () => {
@@ -14,79 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => server[Symbol.asyncDispose]());
 
-const schemas = {
-  app: { privileges: ['USAGE', 'CREATE'], allTables: ['SELECT'], tables: { orders: ['INSERT'] } },
-};
-const now = () => new Date();
-const { query: sends } = pg.Client.prototype;
-let count = 0;
-
-/** Everything that changes anything outside, counted; the `killedAt`th dies before it happens. */
-async function setting(more: object = {}) {
-  count += 1;
-  const id = `agent-${count}`;
-  const database = `fleet${count}`;
-  let writes: string[] = [];
-  let killedAt = Number.POSITIVE_INFINITY;
-  const wrote = (what: string) => {
-    writes.push(what);
-    if (writes.length === killedAt) throw new Error('killed');
-  };
-  const query = await databaseOn(server, database);
-  const { engine, client, adminSecretArn } = await secretsFor(server, (operation) => {
-    if (!/^(Describe|Get|List)/.test(operation)) wrote(operation);
-  });
-  const parts = {
-    secretsManager: client,
-    rotationFunctionArn: functionArn,
-    kmsKeyId: 'arn:aws:kms:eu-central-1:000000000000:key/1',
-    declarations: inMemoryDeclarations(() => wrote('declaration')),
-    recoveryDays: 7,
-  };
-  const declaration = declare(server, id, { adminSecretArn, database, schemas }, more);
-  const plan = (of: Declaration = declaration) => planFleet([of], plannersOf(parts));
-  const apply = async (of: Declaration = declaration) => {
-    const plans = await plan(of);
-    const [failed] = plans.filter(({ error }) => error !== undefined);
-    if (failed) throw failed.error;
-    return applyPlan(plans, { now });
-  };
-  const end = () => endAgent(declaration, endPlannersOf(parts), { now });
-  const secret = `agents/${id}/credentials`;
-  const run = async <T>(work: () => Promise<T>, at = Number.POSITIVE_INFINITY): Promise<T> => {
-    writes = [];
-    killedAt = at;
-    pg.Client.prototype.query = new Proxy(sends, {
-      async apply(target, self, args: [string]) {
-        if (/^(CREATE|ALTER|GRANT|REVOKE|COMMENT|DROP|REASSIGN|SET|COMMIT|SELECT pg_terminate)/.test(args[0]))
-          wrote(args[0]);
-        return Reflect.apply(target, self, args);
-      },
-    });
-    try {
-      return await work();
-    } finally {
-      pg.Client.prototype.query = sends;
-      killedAt = Number.POSITIVE_INFINITY;
-    }
-  };
-  return {
-    id,
-    engine,
-    secret,
-    parts,
-    declaration,
-    plan,
-    apply,
-    end,
-    run,
-    query,
-    adminSecretArn,
-    database,
-    writes: () => writes,
-    as: async (...statements: string[]) => asAgent(await currentOf(engine, secret), ...statements),
-  };
-}
+const setting = (more: object = {}) => settingOn(server, more);
 
 describe('apply', () => {
   it('makes the secret, the logins and their rotation, in that order', async () => {
@@ -153,7 +80,6 @@ describe('apply', () => {
 
   it('gives a login to a secret that had none, and keeps its other fields', async () => {
     const { apply, engine, secret, id, parts, as } = await setting();
-    const { readDeclaration } = await import('../../../shared/provisioning/declaration.ts');
     await applyPlan(await planFleet([readDeclaration({ agentId: id })], plannersOf(parts)), { now });
     await engine.PutSecretValue({ SecretId: secret, SecretString: '{"openai_api_key":"sk-1"}' });
     await apply();
@@ -164,7 +90,7 @@ describe('apply', () => {
     await as('SELECT * FROM app.orders');
   });
 
-  it.each<[string, (of: Awaited<ReturnType<typeof setting>>) => Promise<unknown>, string]>([
+  it.each<[string, (of: Setting) => Promise<unknown>, string]>([
     [
       'a tag',
       ({ engine, secret }) =>
@@ -213,7 +139,6 @@ describe('apply', () => {
   it('refuses a declaration that would leave logins or a secret behind', async () => {
     const { apply, id, parts, adminSecretArn, database } = await setting();
     await apply();
-    const { readDeclaration } = await import('../../../shared/provisioning/declaration.ts');
     for (const next of [
       readDeclaration({ agentId: id }),
       declare(server, id, { adminSecretArn, database: 'postgres' }),
@@ -260,104 +185,5 @@ describe('apply', () => {
       failed: { system: 'PostgreSQL', error: { name: 'DeclarationError' } },
     });
     expect((await engine.DescribeSecret({ SecretId: secret })).RotationEnabled).toBeUndefined();
-  });
-});
-
-describe('deprovision', () => {
-  it('cuts rotation, logins and sessions first, then the rest, and what the agent made stays', async () => {
-    const { apply, end, engine, secret, id, query, parts, declaration } = await setting();
-    await apply();
-    await engine.idle();
-    await asAgent(
-      await currentOf(engine, secret),
-      'CREATE TABLE app.made (id int)',
-      'INSERT INTO app.made VALUES (7)',
-    );
-    const { host, port, dbname, username, password } = (await currentOf(engine, secret)).reveal();
-    const session = new pg.Client({
-      host: String(host),
-      port: Number(port),
-      database: String(dbname),
-      user: String(username),
-      password: String(password),
-    });
-    const ended = new Promise((resolve) => session.on('error', resolve));
-    await session.connect();
-    const plan = await planEnd(declaration, endPlannersOf(parts));
-    expect(plan.changes.flatMap(({ diff }) => diff)).toEqual([
-      '- declared',
-      '+ being deprovisioned',
-      '- rotation',
-      `- login ${id}_a`,
-      `- 1 open session(s) of ${id}_a`,
-      `- secret ${secret}, which can be restored for 7 days`,
-      '  table app.made goes to admin',
-      `- role ${id}`,
-      `- role ${id}_a`,
-      `- role ${id}_b`,
-      `- declaration of ${id}`,
-    ]);
-    const outcome = await end();
-    await ended;
-    expect(outcome.failed).toEqual([]);
-    expect(outcome.made.map(({ resource }) => resource.split(' on ')[0])).toEqual([
-      `declaration of ${id}`,
-      `rotation of ${secret}`,
-      `logins of ${id}`,
-      `secret ${secret}`,
-      `role ${id}`,
-      `declaration of ${id}`,
-    ]);
-    expect(await query('SELECT id FROM app.made')).toEqual([{ id: 7 }]);
-    expect(await query(`SELECT rolname FROM pg_roles WHERE rolname ~ '^${id}(_|$)'`)).toEqual([]);
-    expect(await end()).toEqual({ agentId: id, made: [], failed: [] });
-  });
-
-  it('killed at any write and run again, nothing is left', async () => {
-    for (let at = 1; ; at += 1) {
-      const { apply, end, run, id, query, engine, secret, writes, parts } = await setting();
-      await apply();
-      await run(end, at);
-      const isReached = writes().length >= at;
-      expect((await end()).failed).toEqual([]);
-      expect(await query(`SELECT rolname FROM pg_roles WHERE rolname ~ '^${id}(_|$)'`)).toEqual([]);
-      expect(await engine.DescribeSecret({ SecretId: secret })).toHaveProperty('DeletedDate');
-      expect(await parts.declarations.read(id)).toBeUndefined();
-      if (!isReached) break;
-    }
-  }, 120_000);
-
-  it('of an agent that is going, apply is refused', async () => {
-    const { apply, end, run, writes } = await setting();
-    await apply();
-    await run(end, 2);
-    await expect(run(apply)).rejects.toThrow('it is being deprovisioned');
-    expect(writes()).toEqual([]);
-  });
-
-  it('cuts what it can where a system does not answer, and keeps the rest for the next run', async () => {
-    const { apply, parts, declaration, engine, secret, id, query } = await setting();
-    await apply();
-    const failing = async () => {
-      throw new Error('down');
-    };
-    const planners = endPlannersOf({ ...parts, vault: { plan: failing, end: failing } });
-    const { failed } = await endAgent(declaration, planners, { now });
-    expect(failed).toHaveLength(1);
-    expect(await query(`SELECT rolname FROM pg_roles WHERE rolname ~ '^${id}(_|$)' AND rolcanlogin`)).toEqual(
-      [],
-    );
-    expect(await engine.DescribeSecret({ SecretId: secret })).not.toHaveProperty('DeletedDate');
-    expect(await parts.declarations.read(id)).toMatchObject({ phase: 'ending' });
-  });
-
-  it("leaves somebody else's role of the same name", async () => {
-    const { end, id, query } = await setting();
-    await query(`CREATE ROLE "${id}" LOGIN`);
-    const { failed } = await end();
-    expect(failed).toMatchObject([{ error: { name: 'AlternateTakenError' } }]);
-    expect(await query(`SELECT rolname FROM pg_roles WHERE rolname = '${id}' AND rolcanlogin`)).toHaveLength(
-      1,
-    );
   });
 });

@@ -1,0 +1,114 @@
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { endPlannersOf } from '../../../shared/provisioning/converge.ts';
+import { endAgent, planEnd } from '../../../shared/provisioning/end.ts';
+import { asAgent, postgresForTests } from '../rotation/setting.ts';
+import { now, settingOn } from './killable-setting.ts';
+import { currentOf, type Server } from './setting.ts';
+
+let server: Server;
+beforeAll(async () => {
+  server = await postgresForTests();
+});
+afterAll(() => server[Symbol.asyncDispose]());
+
+const setting = (more: object = {}) => settingOn(server, more);
+
+describe('deprovision', () => {
+  it('cuts rotation, logins and sessions first, then the rest, and what the agent made stays', async () => {
+    const { apply, end, engine, secret, id, query, parts, declaration } = await setting();
+    await apply();
+    await engine.idle();
+    await asAgent(
+      await currentOf(engine, secret),
+      'CREATE TABLE app.made (id int)',
+      'INSERT INTO app.made VALUES (7)',
+    );
+    const { host, port, dbname, username, password } = (await currentOf(engine, secret)).reveal();
+    const session = new pg.Client({
+      host: String(host),
+      port: Number(port),
+      database: String(dbname),
+      user: String(username),
+      password: String(password),
+    });
+    const ended = new Promise((resolve) => session.on('error', resolve));
+    await session.connect();
+    const plan = await planEnd(declaration, endPlannersOf(parts));
+    expect(plan.changes.flatMap(({ diff }) => diff)).toEqual([
+      '- declared',
+      '+ being deprovisioned',
+      '- rotation',
+      `- login ${id}_a`,
+      `- 1 open session(s) of ${id}_a`,
+      `- secret ${secret}, which can be restored for 7 days`,
+      '  table app.made goes to admin',
+      `- role ${id}`,
+      `- role ${id}_a`,
+      `- role ${id}_b`,
+      `- declaration of ${id}`,
+    ]);
+    const outcome = await end();
+    await ended;
+    expect(outcome.failed).toEqual([]);
+    expect(outcome.made.map(({ resource }) => resource.split(' on ')[0])).toEqual([
+      `declaration of ${id}`,
+      `rotation of ${secret}`,
+      `logins of ${id}`,
+      `secret ${secret}`,
+      `role ${id}`,
+      `declaration of ${id}`,
+    ]);
+    expect(await query('SELECT id FROM app.made')).toEqual([{ id: 7 }]);
+    expect(await query(`SELECT rolname FROM pg_roles WHERE rolname ~ '^${id}(_|$)'`)).toEqual([]);
+    expect(await end()).toEqual({ agentId: id, made: [], failed: [] });
+  });
+
+  it('killed at any write and run again, nothing is left', async () => {
+    for (let at = 1; ; at += 1) {
+      const { apply, end, run, id, query, engine, secret, writes, parts } = await setting();
+      await apply();
+      await run(end, at);
+      const isReached = writes().length >= at;
+      expect((await end()).failed).toEqual([]);
+      expect(await query(`SELECT rolname FROM pg_roles WHERE rolname ~ '^${id}(_|$)'`)).toEqual([]);
+      expect(await engine.DescribeSecret({ SecretId: secret })).toHaveProperty('DeletedDate');
+      expect(await parts.declarations.read(id)).toBeUndefined();
+      if (!isReached) break;
+    }
+  }, 120_000);
+
+  it('of an agent that is going, apply is refused', async () => {
+    const { apply, end, run, writes } = await setting();
+    await apply();
+    await run(end, 2);
+    await expect(run(apply)).rejects.toThrow('it is being deprovisioned');
+    expect(writes()).toEqual([]);
+  });
+
+  it('cuts what it can where a system does not answer, and keeps the rest for the next run', async () => {
+    const { apply, parts, declaration, engine, secret, id, query } = await setting();
+    await apply();
+    const failing = async () => {
+      throw new Error('down');
+    };
+    const planners = endPlannersOf({ ...parts, vault: { plan: failing, end: failing } });
+    const { failed } = await endAgent(declaration, planners, { now });
+    expect(failed).toHaveLength(1);
+    expect(await query(`SELECT rolname FROM pg_roles WHERE rolname ~ '^${id}(_|$)' AND rolcanlogin`)).toEqual(
+      [],
+    );
+    expect(await engine.DescribeSecret({ SecretId: secret })).not.toHaveProperty('DeletedDate');
+    expect(await parts.declarations.read(id)).toMatchObject({ phase: 'ending' });
+  });
+
+  it("leaves somebody else's role of the same name", async () => {
+    const { end, id, query } = await setting();
+    await query(`CREATE ROLE "${id}" LOGIN`);
+    const { failed } = await end();
+    expect(failed).toMatchObject([{ error: { name: 'AlternateTakenError' } }]);
+    expect(await query(`SELECT rolname FROM pg_roles WHERE rolname = '${id}' AND rolcanlogin`)).toHaveLength(
+      1,
+    );
+  });
+});
