@@ -15,7 +15,8 @@ function holdingsOf({ agentId, postgres, vault, kubernetes }: Declaration): stri
 
 /**
  * Throws `DeclarationError` where two agents share anything, before a thing is written. A path inside another agent's
- * path, or inside its `agents/{agentId}`, is shared too.
+ * path, or inside its `agents/{agentId}`, is shared too, and so is that of an agent which nobody has declared: its secret may
+ * have been made by other means.
  *
  * @example
  * refuseSharing([readDeclaration({ agentId: 'billing' }), readDeclaration({ agentId: 'search' })]);
@@ -34,8 +35,10 @@ export function refuseSharing(fleet: readonly Declaration[]): void {
         (each) => each !== agent && pathsOf(each).some((held) => isInside(path, held)),
       );
       if (other) problems.push(`${agent.agentId} reads Vault path ${path} of ${other.agentId}`);
-      if (path === 'agents') {
+      else if (path === 'agents') {
         problems.push(`${agent.agentId}: Vault path ${path} holds more than its own`);
+      } else if (isInside(path, 'agents') && !isInside(path, `agents/${agent.agentId}`)) {
+        problems.push(`${agent.agentId} reads Vault path ${path} of another agent`);
       }
     }
   }

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { root } from '../../../local/root.ts';
+import { formsOf } from '../../attacks/canary.ts';
 import type { Aws } from './aws.ts';
 
 export interface Ran {
@@ -13,6 +14,14 @@ export interface Ran {
 
 /** In every secret of these tests. No command may print it. */
 export const canary = 'canary-3f9a1c7e5b';
+
+const forms = formsOf(canary);
+
+/** Whatever way it is written in. Called for every run of the command, so that no test can forget it. */
+export function assertNoSecret(args: readonly string[], shown: string): void {
+  if (forms.some((form) => shown.includes(form)))
+    throw new Error(`keyturn ${args.join(' ')} printed a secret`);
+}
 
 /** Begins the command as a user would, without a terminal. */
 export function begun(
@@ -26,9 +35,7 @@ export function begun(
   });
   const ran = Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]).then(
     ([stdout, stderr, [code]]) => {
-      // Here, so that no test can forget it.
-      if (`${stdout}${stderr}`.includes(canary))
-        throw new Error(`keyturn ${args.join(' ')} printed a secret`);
+      assertNoSecret(args, `${stdout}${stderr}`);
       return { code, stdout, stderr };
     },
   );

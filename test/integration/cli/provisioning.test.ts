@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import * as z from 'zod';
 import { type OpenBao, startOpenBao } from '../../../local/openbao/server.ts';
 import { freePort } from '../../../local/ports.ts';
 import { databaseOn } from '../provisioning/setting.ts';
@@ -30,7 +31,7 @@ beforeAll(async () => {
   });
   adminSecretArn = ARN;
   mkdirSync(agents);
-  declared('billing', { app: { allTables: ['SELECT'] } });
+  declared('billing', { app: { allTables: ['SELECT'] } }, { vault: { kvPaths: ['team/billing'] } });
 });
 afterAll(async () => {
   for (const part of [aws, bao, server]) await part?.[Symbol.asyncDispose]();
@@ -49,12 +50,30 @@ function declared(agentId: string, schemas: object, more: object = {}) {
   writeFileSync(join(agents, `${agentId}.yml`), JSON.stringify({ agentId, postgres, ...more }));
 }
 
-const run = (...args: string[]) => keyturn(aws, args, { VAULT_ADDR: bao.url, VAULT_TOKEN: bao.rootToken });
+const printed: string[] = [];
+const run = async (...args: string[]) => {
+  const ran = await keyturn(aws, args, { VAULT_ADDR: bao.url, VAULT_TOKEN: bao.rootToken });
+  printed.push(ran.stdout, ran.stderr);
+  return ran;
+};
+/** Passwords that Secrets Manager held while these tests ran. */
+const passwords: string[] = [];
 const current = async () => {
   const { SecretString = '' } = await aws.secretsManager.engine.GetSecretValue({ SecretId: secret });
-  return secretJson(JSON.parse(SecretString));
+  const value = secretJson(JSON.parse(SecretString));
+  passwords.push(String(value.reveal().password));
+  return value;
 };
 const roles = () => server.query(`SELECT rolname FROM pg_roles WHERE rolname ~ '^(billing|search)'`);
+
+const policies = z.object({ data: z.object({ keys: z.array(z.string()) }) });
+
+/** What of agents is anywhere. */
+async function made(): Promise<unknown> {
+  const { SecretList } = await aws.secretsManager.engine.ListSecrets({});
+  const { data } = policies.parse(await bao.request('GET', 'sys/policies/acl?list=true'));
+  return [SecretList, await roles(), data.keys];
+}
 
 it('shows a plan and changes nothing with --dry-run, and where nobody can be asked', async () => {
   const shown = await run('apply', agents, '--dry-run');
@@ -99,13 +118,45 @@ it('refuses all of the files before anything is touched where one is wrong', asy
   const { code, stderr } = await run('apply', agents, '--yes');
   expect(code).toBe(1);
   expect(stderr).toContain('search.yml: vault.kvPaths.0: expected names of a-z');
-  declared('search', { app: {} }, { vault: { kvPaths: ['agents/billing'] } });
+  declared('search', { app: {} }, { vault: { kvPaths: ['team/billing/x'] } });
   // By itself, too: what was applied before counts.
   expect((await run('apply', join(agents, 'search.yml'), '--yes')).stderr).toContain(
-    'search reads Vault path agents/billing of billing',
+    'search reads Vault path team/billing/x of billing',
   );
   expect(await roles()).toHaveLength(3);
 });
+
+it.each<[string, string, string]>([
+  ['a wildcard', "vault: { kvPaths: ['team/*'] }", 'vault.kvPaths.0: expected names of a-z'],
+  ['a + for a path segment', "vault: { kvPaths: ['team/+/x'] }", 'vault.kvPaths.0: expected names of a-z'],
+  ['a step up', 'vault: { kvPaths: [team/../admin] }', 'vault.kvPaths.0: expected names of a-z'],
+  ['a look-alike of a letter', 'vault: { databaseRoles: [bіlling] }', 'vault.databaseRoles.0: expected a-z'],
+  ['an unknown field', 'rotationDay: 3', 'rotationDay: no such field'],
+  ['a role of another agent', 'vault: { databaseRoles: [shared] }', 'share Vault database role shared'],
+])('refuses %s with one message, and nothing is half-done', async (_, yaml, message) => {
+  const other = mkdtempSync(join(tmpdir(), 'keyturn-test-'));
+  // The one before it is well, and must not be made either.
+  writeFileSync(join(other, 'aaa.yml'), 'agentId: aaa\nvault: { databaseRoles: [shared] }\n');
+  writeFileSync(join(other, 'zzz.yml'), `agentId: zzz\n${yaml}\n`);
+  const before = await made();
+  const { code, stdout, stderr } = await run('apply', other, '--yes');
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  expect(stderr).toContain(message);
+  expect(stderr.trim().split('\n')).toHaveLength(1);
+  expect(await made()).toEqual(before);
+});
+
+it.each(['*', '..', 'a/../b', '+', 'bіlling', 'admin', 'Billing'])(
+  'refuses to provision or end an agent called %s',
+  async (name) => {
+    const before = await made();
+    const { code, stderr } = await run('provision', 'agent', name, '--yes');
+    expect({ code, lines: stderr.trim().split('\n').length }).toEqual({ code: 1, lines: 1 });
+    expect(stderr).toContain('keyturn: agentId: ');
+    expect(await run('deprovision', 'agent', name, '--yes')).toMatchObject({ code: 2, stdout: '' });
+    expect(await made()).toEqual(before);
+  },
+);
 
 it('provisions an agent by flags, as a file would', async () => {
   const flags = ['--admin-secret', 'keyturn/admin/shop', '--write', 'app'];
@@ -147,4 +198,9 @@ it('deprovisions an agent, reports what was cut and when, and needs Vault for it
   await expect(asAgent(login, 'SELECT 1')).rejects.toThrow('password authentication failed');
   expect(await run('deprovision', 'agent', 'billing', '--yes')).toMatchObject({ code: 2 });
   expect(await roles()).toHaveLength(3);
+});
+
+it('printed no password of an agent in all of that', () => {
+  expect(passwords.length).toBeGreaterThan(0);
+  for (const each of passwords) expect(printed.join('\n')).not.toContain(each);
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { root } from '../../../local/root.ts';
 import { until } from '../../../local/until.ts';
 import type { Aws } from './aws.ts';
-import { canary } from './command.ts';
+import { assertNoSecret } from './command.ts';
 
 export interface Terminal {
   /** All that it was sent so far, control sequences included. */
@@ -48,7 +48,7 @@ export function onTerminal(
     shown += chunk;
   });
   const ended = once(child, 'close').then(() => {
-    if (shown.includes(canary)) throw new Error(`keyturn ${args.join(' ')} printed a secret`);
+    assertNoSecret(args, shown);
     const [screen = '', code = '', settings = ''] = shown.split(/\r\nexit=(\d+)\r\n/);
     const isSane =
       ['icanon', 'echo', 'isig'].every((flag) => settings.split(/[\s;]+/).includes(flag)) &&

@@ -89,6 +89,15 @@ describe('a fleet', () => {
     },
   );
 
+  it('is refused where one reads what bears the name of an agent that nobody declared', () => {
+    expect(() => refuseSharing([agent('billing', { vault: { kvPaths: ['agents/legacy'] } })])).toThrow(
+      'billing reads Vault path agents/legacy of another agent',
+    );
+    expect(() =>
+      refuseSharing([agent('billing', { vault: { kvPaths: ['agents/billing/x'] } })]),
+    ).not.toThrow();
+  });
+
   it('is refused where a path is inside the path of another, or holds all agents', () => {
     const outer = agent('billing', { vault: { kvPaths: ['team'] } });
     const inner = agent('search', { vault: { kvPaths: ['team/search'] } });
