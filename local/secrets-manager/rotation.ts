@@ -39,7 +39,8 @@ export type Rotations = ReturnType<typeof createRotations>;
 
 export function createRotations(options: RotationOptions) {
   const statuses = new Map<string, RotationStatus>();
-  const running = new Map<string, Promise<void>>();
+  /** The latest rotation of each secret that hasn't ended. */
+  const running = new Map<string, { readonly token: string; readonly ended: Promise<void> }>();
 
   /** Whether this rotation still has something to do: not cancelled, its secret there, its AWSPENDING in place. */
   function wanted(secret: Secret, token: string): boolean {
@@ -105,16 +106,18 @@ export function createRotations(options: RotationOptions) {
   }
 
   function run(secret: Secret, work: (secret: Secret, token: string) => Promise<void>, token: string) {
-    if (running.has(secret.arn)) return;
-    // The caller of RotateSecret has its answer before the first step begins.
-    const ended = Promise.resolve()
+    const before = running.get(secret.arn);
+    if (before?.token === token) return;
+    // The caller of RotateSecret has its answer before the first step begins, and the finishSecret of the rotation before may
+    // still run: its label has moved, its function has not answered.
+    const ended = Promise.resolve(before?.ended)
       .then(() => work(secret, token))
-      .finally(() => running.delete(secret.arn));
-    running.set(secret.arn, ended);
+      .finally(() => running.get(secret.arn)?.token === token && running.delete(secret.arn));
+    running.set(secret.arn, { token, ended });
   }
 
   return {
-    /** Begins a rotation whose AWSPENDING is in place; while one of this secret runs it does nothing. */
+    /** Begins a rotation whose AWSPENDING is in place, after the one before; while it runs already this does nothing. */
     start: (secret: Secret, token: string) => run(secret, rotate, token),
     rehearse: (secret: Secret, token: string) => run(secret, rehearse, token),
     isRunning: (secret: Secret) => running.has(secret.arn),
@@ -122,7 +125,7 @@ export function createRotations(options: RotationOptions) {
     statusOf: (arn: string): RotationStatus | undefined => statuses.get(arn),
     /** Waits until no rotation runs, those that begin meanwhile included. */
     async idle(): Promise<void> {
-      while (running.size > 0) await Promise.all(running.values());
+      while (running.size > 0) await Promise.all([...running.values()].map(({ ended }) => ended));
     },
   };
 }

@@ -55,15 +55,18 @@ export async function startAgent(
     get queries() {
       return told.queries;
     },
-    [Symbol.asyncDispose]: () => end(child),
+    [Symbol.asyncDispose]: () => end(agent, child),
   };
 }
 
-async function end(child: ChildProcess): Promise<void> {
+/** Ends an agent, which waits for its running queries first: one that is never answered is a failure that nobody counted. */
+async function end({ id }: Agent, child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, 'exit');
   if (child.connected) child.send('end');
   const killer = setTimeout(() => child.kill('SIGKILL'), 10_000);
   await ended;
   clearTimeout(killer);
+  if (child.signalCode === 'SIGKILL')
+    throw new Error(`the agent ${id} did not end: a query of its was never answered`);
 }

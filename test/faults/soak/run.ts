@@ -181,6 +181,8 @@ async function rotate(
     } catch (error) {
       // The one before isn't complete, and is begun again: AWS's own answer to a rotation that is stuck.
       if (!(error instanceof InvalidRequestException)) throw error;
+      const labels = await labelsOf({ clients }, agent);
+      token = Object.keys(labels).find((versionId) => labels[versionId]?.includes('AWSPENDING')) ?? token;
     }
   };
   await ask();

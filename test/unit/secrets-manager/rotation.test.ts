@@ -54,6 +54,26 @@ test('answers before the first step, with AWSPENDING on an empty version', async
   await aws.engine.idle();
 });
 
+test('begins a rotation that is asked for once the label moved, though finishSecret of the one before still runs', async () => {
+  const answered = Promise.withResolvers<void>();
+  const moved = Promise.withResolvers<void>();
+  const aws = engineUnderTest({
+    rotator: async (event, engine) => {
+      await rotate(event, engine);
+      if (event.Step !== 'finishSecret' || event.ClientRequestToken !== token('2')) return;
+      moved.resolve();
+      await answered.promise;
+    },
+  });
+  const arn = await secretIn(aws);
+  await aws.engine.RotateSecret({ SecretId, RotationLambdaARN, ClientRequestToken: token('2') });
+  await moved.promise;
+  await aws.engine.RotateSecret({ SecretId, ClientRequestToken: token('3') });
+  answered.resolve();
+  await aws.engine.idle();
+  expect(aws.engine.rotationOf(arn)).toMatchObject({ token: token('3'), state: 'succeeded' });
+});
+
 test('stops at the first failing step, tries the whole again, and leaves AWSPENDING', async () => {
   const aws = engineUnderTest({
     attempts: 3,
