@@ -1,10 +1,11 @@
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { mockClient } from 'aws-sdk-client-mock';
-import { beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeEach, expect, test } from 'vitest';
 import { adoptionEvents } from '../../../agent/adoption-events.ts';
 import { secretArn, secret as secretName, settled, versionIdOf } from './setting.ts';
 
 const bus = mockClient(EventBridgeClient);
+afterAll(() => bus.restore());
 let warned: unknown[] = [];
 const adopted = () =>
   adoptionEvents({

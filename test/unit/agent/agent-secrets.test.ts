@@ -1,7 +1,7 @@
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { DeleteMessageBatchCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { mockClient } from 'aws-sdk-client-mock';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import {
   type Adoption,
   AgentClosedError,
@@ -15,6 +15,10 @@ import { Store, secret } from './setting.ts';
 const agentId = 'billing-7';
 const secretsManager = mockClient(SecretsManagerClient);
 const sqs = mockClient(SQSClient);
+afterAll(() => {
+  secretsManager.restore();
+  sqs.restore();
+});
 let server: PostgresServer;
 let store: Store;
 let agent: AgentSecrets;

@@ -6,7 +6,7 @@ import {
 } from '@aws-sdk/client-sqs';
 import { mockClient } from 'aws-sdk-client-mock';
 import fc from 'fast-check';
-import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { InvalidationListener, receive } from '../../../agent/invalidation.ts';
 import type { VersionNotice } from '../../../agent/version-floor.ts';
 import sample from '../../../events/cache-invalidation/sample.json' with { type: 'json' };
@@ -65,6 +65,7 @@ describe('a message', () => {
 
 describe('the listener', () => {
   const sqs = mockClient(SQSClient);
+  afterAll(() => sqs.restore());
   const log = { warn: vi.fn() };
   const notices: VersionNotice[] = [];
   const waits: number[] = [];

@@ -9,7 +9,7 @@ import {
   SecretsManagerServiceException,
 } from '@aws-sdk/client-secrets-manager';
 import { mockClient } from 'aws-sdk-client-mock';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import {
   SecretDeniedError,
   SecretMalformedError,
@@ -23,6 +23,7 @@ import { secret, versionIdOf } from './setting.ts';
 const value = { engine: 'postgres', host: 'db', password: 'hunter2', nested: { keys: ['k-1'] }, port: 5432 };
 const text = JSON.stringify(value);
 const secretsManager = mockClient(SecretsManagerClient);
+afterAll(() => secretsManager.restore());
 const client = agentSecretsManager({ region: 'eu-central-1' });
 const source = secretsManagerSource(client);
 

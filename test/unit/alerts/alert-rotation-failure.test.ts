@@ -5,7 +5,7 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import { PublishCommand, SNSClient } from '@aws-sdk/client-sns';
 import { mockClient } from 'aws-sdk-client-mock';
-import { beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeEach, expect, test } from 'vitest';
 import awsSample from '../../../events/aws-rotation-failed/sample.json' with { type: 'json' };
 import failedSample from '../../../events/rotation-failed/sample.json' with { type: 'json' };
 import rotatedSample from '../../../events/secret-rotated/sample.json' with { type: 'json' };
@@ -17,6 +17,10 @@ import { recordsInMemory } from '../state/in-memory.ts';
 
 const sns = mockClient(SNSClient);
 const secretsManager = mockClient(SecretsManagerClient);
+afterAll(() => {
+  sns.restore();
+  secretsManager.restore();
+});
 let records = recordsInMemory<Rotations, PendingAlert>();
 let now = 0;
 const hear = (event: unknown) =>

@@ -1,9 +1,8 @@
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { ConflictException, CreateScheduleCommand, SchedulerClient } from '@aws-sdk/client-scheduler';
-import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { mockClient } from 'aws-sdk-client-mock';
 import 'aws-sdk-client-mock-vitest/extend';
-import { beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeEach, expect, test } from 'vitest';
 import { announceRotation } from '../../../functions/announce-rotation/announce-rotation.ts';
 import { scheduleName } from '../../../functions/announce-rotation/grace-schedule.ts';
 import { eventBus } from '../../../shared/notification/event-bus.ts';
@@ -12,9 +11,13 @@ import * as given from './setting.ts';
 const { arn, current, givenSecret, labelUpdated, previous, secretsManager } = given;
 const scheduler = mockClient(SchedulerClient);
 const bus = mockClient(EventBridgeClient);
+afterAll(() => {
+  scheduler.restore();
+  bus.restore();
+});
 const announce = (input: unknown, now = '2026-11-24T09:00:01Z') =>
   announceRotation(input, {
-    secretsManager: new SecretsManagerClient(),
+    secretsManager: given.client,
     scheduler: new SchedulerClient(),
     bus: eventBus(new EventBridgeClient(), 'keyturn-test'),
     schedule: { groupName: 'grace', targetArn: 'arn:revoke', roleArn: 'arn:role', deadLetterArn: 'arn:dead' },

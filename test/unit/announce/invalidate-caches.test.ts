@@ -1,17 +1,18 @@
-import { ListSecretVersionIdsCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { ListSecretVersionIdsCommand } from '@aws-sdk/client-secrets-manager';
 import { PublishCommand, SNSClient } from '@aws-sdk/client-sns';
 import { mockClient } from 'aws-sdk-client-mock';
 import 'aws-sdk-client-mock-vitest/extend';
-import { beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeEach, expect, test } from 'vitest';
 import { invalidateCaches } from '../../../functions/invalidate-caches/invalidate-caches.ts';
 import * as given from './setting.ts';
 
 const { arn, current, givenSecret, labelUpdated, previous, secretsManager } = given;
 const sns = mockClient(SNSClient);
+afterAll(() => sns.restore());
 let debugged: string[] = [];
 const invalidate = (input: unknown) =>
   invalidateCaches(input, {
-    secretsManager: new SecretsManagerClient(),
+    secretsManager: given.client,
     sns: new SNSClient(),
     topicArn: 'arn:topic',
     count: () => undefined,

@@ -14,7 +14,8 @@ export const current = 'a5a5a5a5-0000-4000-8000-000000000002';
 export const pending = 'a5a5a5a5-0000-4000-8000-000000000003';
 export const unknown = 'a5a5a5a5-0000-4000-8000-00000000000f';
 
-export const secretsManager = mockClient(SecretsManagerClient);
+export const client = new SecretsManagerClient();
+export const secretsManager = mockClient(client);
 
 /** A secret whose rotation made `current` at 08:59:58 and ended at 09:00:00, unless told otherwise. */
 export function givenSecret({

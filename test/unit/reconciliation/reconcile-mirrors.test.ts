@@ -1,6 +1,6 @@
 import { ListSecretsCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { mockClient } from 'aws-sdk-client-mock';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { reconcileMirrors } from '../../../shared/reconciliation/mirrors/reconcile-mirrors.ts';
 import type { Vault } from '../../../shared/vault/client.ts';
 import { mirrorDigest } from '../../../shared/vault/digest.ts';
@@ -8,6 +8,7 @@ import { VaultUnreachableError } from '../../../shared/vault/errors.ts';
 
 const secrets = 200;
 const aws = mockClient(SecretsManagerClient);
+afterAll(() => aws.restore());
 const digest = mirrorDigest(Buffer.from('a key'));
 const value = { password: 'p' };
 const arnOf = (path: string) => `arn:aws:secretsmanager:eu-central-1:123456789012:secret:${path}-a1B2c3`;

@@ -3,7 +3,7 @@ import { ConditionalCheckFailedException, DynamoDBClient } from '@aws-sdk/client
 import { DynamoDBDocumentClient, GetCommand, PutCommand } from '@aws-sdk/lib-dynamodb';
 import { mockClient } from 'aws-sdk-client-mock';
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import * as z from 'zod';
 import { settle } from '../../../shared/state/outbox.ts';
 import { type Records, recordsOf } from '../../../shared/state/records.ts';
@@ -94,6 +94,7 @@ test('a record that others keep changing is an error, so that the delivery comes
 
 test('a record is written only over the revision that was read', async () => {
   const documents = mockClient(DynamoDBDocumentClient);
+  onTestFinished(() => documents.restore());
   const records = recordsOf<number[], number>(new DynamoDBClient(), 'table', {
     kind: 'seen',
     state: z.array(z.number()),

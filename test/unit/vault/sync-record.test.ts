@@ -7,7 +7,7 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import { mockClient } from 'aws-sdk-client-mock';
 import 'aws-sdk-client-mock-vitest/extend';
-import { beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeEach, expect, test } from 'vitest';
 import { UnexpectedShapeError } from '../../../events/contract.ts';
 import { syncRecord } from '../../../functions/sync-vault-mirror/sync-record.ts';
 import { root } from '../../../local/root.ts';
@@ -17,6 +17,7 @@ import { vaultSettings } from '../../../shared/vault/settings.ts';
 
 const sample = readFileSync(join(root, 'events/secret-label-updated/sample.json'), 'utf8');
 const aws = mockClient(SecretsManagerClient);
+afterAll(() => aws.restore());
 const secretsManager = new SecretsManagerClient({ region: 'eu-central-1' });
 let counted: unknown[] = [];
 let warned: unknown[] = [];
