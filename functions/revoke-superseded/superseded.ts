@@ -38,9 +38,11 @@ export function verdictOf(
   }
   if (listedInUse.has(supersededVersionId)) return { kind: 'in grace' };
   const runsSince = (versionId: string, madeAt: Date) => {
+    // Only the call that was scheduled for the end of this very grace period may be taken to be right about it.
+    const isAskedFor = versionId === currentVersionId;
     const rotatedAt = current.includes(versionId) ? inForceSince(madeAt, dates).getTime() : 0;
-    const graceBegan = Math.max(madeAt.getTime(), rotatedAt - toleranceMs);
-    return now.getTime() + clockToleranceMs < graceBegan + graceMs;
+    const graceBegan = Math.max(madeAt.getTime(), rotatedAt - (isAskedFor ? toleranceMs : 0));
+    return now.getTime() + (isAskedFor ? clockToleranceMs : 0) < graceBegan + graceMs;
   };
   if (runsSince(currentVersionId, successorAt)) return { kind: 'in grace' };
   // Every second version has the same login. A call that comes a rotation late finds it with AWSPREVIOUS, whose own grace may run.

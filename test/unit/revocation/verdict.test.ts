@@ -28,10 +28,12 @@ describe('the end of a grace period', () => {
 
   it('of a version before, which comes a rotation late, spares the one that is in grace by now', () => {
     const late = { supersededVersionId: 'older', currentVersionId: 'old' };
-    expect(verdictOf(late, facts, hourMs, at(30))).toMatchObject({
-      kind: 'due',
-      supersededVersionIds: new Set(['older']),
-    });
+    for (const minutes of [30, 60.5, 60.99]) {
+      expect(verdictOf(late, facts, hourMs, at(minutes)), `${minutes}`).toMatchObject({
+        kind: 'due',
+        supersededVersionIds: new Set(['older']),
+      });
+    }
     expect(verdictOf(late, facts, hourMs, at(62))).toMatchObject({
       supersededVersionIds: new Set(['older', 'old']),
     });
