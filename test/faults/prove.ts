@@ -9,7 +9,7 @@ import { bundleWorker } from './bundle.ts';
 import { lastMutation, leastScore, scoreOf } from './parts/mutation.ts';
 import { runSoak } from './parts/soak.ts';
 import { runSuites, sumOf } from './parts/suites.ts';
-import { type Caught, caught, soundSeeds } from './planted/catch.ts';
+import { type Caught, caught, sightOf, soundSeeds } from './planted/catch.ts';
 import { defects } from './planted/defects.ts';
 import { htmlOf } from './report/html.ts';
 import { type ProofReport, type Section, standingOf } from './report/report.ts';
@@ -204,7 +204,7 @@ async function planted(): Promise<readonly Caught[]> {
       const [index, defect] = next;
       const result = await caught(defect, join(folder, `planted-${index}.mjs`), seeds);
       results.push(result);
-      console.log(`planted: ${defect.name}: ${result.by ?? 'NOT CAUGHT'}`);
+      console.log(`planted: ${defect.name}: ${sightOf(result)}`);
     }
   };
   await Promise.all(Array.from({ length: threads }, work));
@@ -244,9 +244,9 @@ function plantedSection(results: readonly Caught[] | undefined): Section {
     title: 'Planted defects',
     explanation:
       'Defects that others have written, put into the code one at a time. The simulation must see each.',
-    lines: results?.map(({ defect, by }) => ({
+    lines: results?.map(({ defect, by, seed }) => ({
       part: defect,
-      what: by ?? 'nothing noticed',
+      what: sightOf({ defect, by, seed }),
       run: 1,
       held: by === undefined ? 0 : 1,
     })),

@@ -9,6 +9,7 @@ import { until } from '../../../local/until.ts';
 import { connectVault, type Vault } from '../../../shared/vault/client.ts';
 import { CasMismatchError, VaultSealedError } from '../../../shared/vault/errors.ts';
 import { Faults } from '../simulation/faults.ts';
+import { Troubles } from '../simulation/troubles.ts';
 import { distantVault, VaultModel } from '../simulation/vault-model.ts';
 import { VirtualTime } from '../simulation/virtual-time.ts';
 
@@ -23,7 +24,9 @@ interface Subject {
 
 async function model(): Promise<Subject> {
   let sealed = false;
-  const world = { time: new VirtualTime(0), faults: new Faults({ kinds: [], without: [] }) };
+  const time = new VirtualTime(0);
+  const faults = new Faults({ kinds: [], without: [] });
+  const world = { time, faults, troubles: new Troubles(time.now) };
   return {
     vault: distantVault(world, new VaultModel(), () => sealed),
     async seal() {

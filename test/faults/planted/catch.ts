@@ -11,7 +11,11 @@ export interface Caught {
   readonly seed: number;
 }
 
-/** Small enough for thirty defects, and large enough to meet each of them. */
+/** What saw the defect, in words. */
+export const sightOf = ({ by, seed }: Caught): string =>
+  by === undefined ? 'NOT CAUGHT' : `${by} (seed ${seed})`;
+
+/** Small enough for forty defects, and large enough to meet each of them. */
 export const smallWorld = { secrets: 15, rotations: 8 };
 
 /** The first seeds whose worlds hold without a defect: what breaks in one of those, the defect broke. */

@@ -20,6 +20,9 @@ const retries = {
   queue: { attempts: 20, delayMs: () => 180_000 },
 } as const;
 
+/** Two receivers of a queue may have the same message moments apart. */
+const duplicates = { lambda: 0.03, queue: 0.15 } as const;
+
 /** EventBridge, asynchronous invocations, SNS and SQS, as far as an event can tell: at least once, and in any order. */
 export class Deliveries {
   /** What was given up, and what got lost on the way. Nobody delivers it again: reconciliation has to do without. */
@@ -36,7 +39,7 @@ export class Deliveries {
     this.#sent += 1;
     const source = `${to.name}/${time.now()}`;
     const letter = { to, event, random };
-    const copies = 1 + Number(faults.strikes('duplicated', 0.03, random, source));
+    const copies = 1 + Number(faults.strikes('duplicated', duplicates[to.by], random, source));
     const dropped = faults.strikes('dropped', 0.01, random, source);
     const late = faults.strikes('late', 0.004, random, source);
     const lateness = random.between(600_000, 6_000_000);
@@ -45,7 +48,7 @@ export class Deliveries {
       return;
     }
     for (let copy = 0; copy < copies; copy += 1) {
-      const delayMs = random.between(20, 1_500) + (late && copy === 0 ? lateness : 0);
+      const delayMs = random.between(20, copy === 0 ? 1_500 : 4_000) + (late && copy === 0 ? lateness : 0);
       time.after(delayMs, () => this.#attempt(letter, 1));
     }
   }

@@ -12,6 +12,8 @@ export const faultKinds = [
   'reply lost',
   /** A read that sees the state of up to 5 s ago. */
   'stale read',
+  /** All that a function reads is as old. */
+  'lagging replica',
   'slow',
   'duplicated',
   'dropped',
@@ -24,6 +26,10 @@ export const faultKinds = [
   'clock off',
   /** Somebody takes AWSPENDING off a rotation that is stuck, and begins another. */
   'abandoned',
+  /** Another rotation is asked for as soon as one is over. */
+  'asked again',
+  /** Somebody asks for a revocation before grace is over. */
+  'asked early',
   /** The same step is run by two functions at once. */
   'concurrent',
 ] as const;

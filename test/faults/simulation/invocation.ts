@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Faults } from './faults.ts';
 import type { Random } from './random.ts';
+import type { Troubles } from './troubles.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 /** One run of a function, or an agent's process. Whatever it asks of the outside passes through `outside`. */
@@ -20,6 +21,7 @@ export interface Invocation {
 export interface Surroundings {
   readonly time: VirtualTime;
   readonly faults: Faults;
+  readonly troubles: Troubles;
   /** Told of all that happens, in words: how a run is looked at. */
   readonly trace?: ((what: string) => void) | undefined;
 }
@@ -97,7 +99,8 @@ export interface OutsideCall<T> {
 }
 
 /** A call of the outside, which takes time and may go wrong in each way that a network has. */
-export async function outside<T>({ time, faults, trace }: Surroundings, call: OutsideCall<T>): Promise<T> {
+export async function outside<T>(world: Surroundings, call: OutsideCall<T>): Promise<T> {
+  const { time, faults, troubles, trace } = world;
   const { operation, effect, refusal, loss, resends = false } = call;
   const me = storage.getStore();
   if (!me) return effect();
@@ -112,6 +115,7 @@ export async function outside<T>({ time, faults, trace }: Surroundings, call: Ou
   const killedAfter = me.mortal && strikes('killed after', 0.008);
   const refused = strikes('refused', 0.012);
   const lost = strikes('reply lost', 0.01);
+  if (slow > 0 || killedBefore || killedAfter || refused || lost) troubles.note(me.name);
   if (killedBefore) {
     kill(me);
     return nothing();
@@ -141,7 +145,7 @@ export async function outside<T>({ time, faults, trace }: Surroundings, call: Ou
   return outcome.value;
 }
 
-function nameOf(error: unknown): string {
+export function nameOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown';
   return 'code' in error ? `${error.name} ${String(error.code)}` : error.name;
 }

@@ -11,6 +11,10 @@ export interface Violation {
   readonly atMs: number;
 }
 
+/** What has to follow when a version came into force. */
+const effects = ['announced', 'published', 'mirrored'] as const;
+export type Effect = (typeof effects)[number];
+
 export interface Login {
   readonly versionId: string;
   readonly username: string;
@@ -36,6 +40,8 @@ export interface Watched {
   /** Versions in the order in which they came into force. */
   readonly order: string[];
   readonly passwords: Set<string>;
+  /** What followed each version that came into force: an effect and the version. */
+  readonly effects: Set<string>;
   current: Login | undefined;
   rotations: number;
   mirroredAt: number;
@@ -68,10 +74,12 @@ export class Oracle {
   }
 
   /** AWSCURRENT moved. */
-  moved(watched: Watched, to: Login, from: Login | undefined): void {
+  moved(watched: Watched, to: Login, from: Login | undefined, wasPending: boolean): void {
     watched.current = to;
     watched.order.push(to.versionId);
     watched.passwords.add(to.password);
+    // Where it had lost its labels before, a read that lags shows a version whose time is over: see docs/reliability.md.
+    if (!wasPending) for (const effect of effects) watched.effects.add(`${effect} ${to.versionId}`);
     if (from)
       watched.superseded.push({ login: from, until: this.#now() + watched.graceMs, overtaken: false });
     this.#dirty.add(watched);
@@ -139,6 +147,29 @@ export class Oracle {
     watched.alerts.push({ state, key });
   }
 
+  /** Somebody was told that AWSCURRENT moved to a version. */
+  told(watched: Watched, effect: Effect, versionId: string): void {
+    watched.effects.add(`${effect} ${versionId}`);
+    if (!watched.order.includes(versionId)) {
+      this.violated(
+        'nothing is announced before it is so',
+        watched.secret,
+        `version ${versionId} was ${effect}`,
+      );
+    }
+  }
+
+  /** A function has said that it dealt with the move of AWSCURRENT to a version that was in force all the while. */
+  acknowledged(watched: Watched, effect: Effect, versionId: string): void {
+    if (effect === 'mirrored' && !watched.mirrored) return;
+    if (watched.effects.has(`${effect} ${versionId}`)) return;
+    this.violated(
+      'no event is taken and dropped',
+      watched.secret,
+      `version ${versionId} was never ${effect}`,
+    );
+  }
+
   mirrored(watched: Watched, password: string, versionOf: (password: string) => string | undefined): void {
     const versionId = versionOf(password);
     const place = versionId === undefined ? -1 : this.placeOf(watched, versionId);
@@ -146,5 +177,6 @@ export class Oracle {
       this.violated('a mirror never goes back', watched.secret, `from ${watched.mirroredAt} to ${place}`);
     }
     watched.mirroredAt = place;
+    watched.effects.add(`mirrored ${versionId}`);
   }
 }

@@ -43,11 +43,12 @@ export function connectModels(
       const password: unknown = typeof given === 'function' ? await given() : given;
       const server = serverOf(host);
       if (!server) throw lost('ENOTFOUND');
+      const me = currentInvocation();
+      if (me && server.state() !== 'up') world.troubles.note(me.name);
       if (server.state() === 'hanging') {
         await time.sleep(5_000);
         throw timedOut();
       }
-      const me = currentInvocation();
       let opened: ModelSession | undefined;
       const session = await outside(world, {
         operation: 'postgres:connect',
@@ -81,6 +82,8 @@ export function connectModels(
         refusal: () => broken('ECONNRESET'),
         loss: () => broken('ECONNRESET'),
         effect: async () => {
+          const me = currentInvocation();
+          if (me && server.state() !== 'up') world.troubles.note(me.name);
           if (server.state() === 'down') throw broken('ECONNRESET');
           if (server.state() === 'hanging') {
             await time.sleep(9_000);

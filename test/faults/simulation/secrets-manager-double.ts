@@ -12,7 +12,7 @@ import {
 import { answered } from '../../../local/secrets-manager/dispatch.ts';
 import type { Engine } from '../../../local/secrets-manager/engine.ts';
 import { SecretsManagerError } from '../../../local/secrets-manager/errors.ts';
-import { currentInvocation, outside, type Surroundings } from './invocation.ts';
+import { currentInvocation, type Invocation, outside, type Surroundings } from './invocation.ts';
 
 type Described = Awaited<ReturnType<Engine['DescribeSecret']>>;
 type Listed = Awaited<ReturnType<Engine['ListSecretVersionIds']>>;
@@ -25,12 +25,16 @@ interface Snapshot {
 }
 
 const longestStaleMs = 5_000;
+/** Past this an agent takes the word of a version that it can't see for false, for that of a forger. */
+const longestLagOfAgents = 2_500;
 
 /** What the labels of a secret were a moment ago: an eventually consistent read may still show it. */
 export class LabelHistory {
   readonly #engine: Engine;
   readonly #now: () => number;
   readonly #history = new Map<string, Snapshot[]>();
+  /** ARNs by name: agents ask by it. */
+  readonly #arns = new Map<string, string>();
 
   constructor(engine: Engine, now: () => number) {
     this.#engine = engine;
@@ -42,14 +46,24 @@ export class LabelHistory {
     const described = await this.#engine.DescribeSecret({ SecretId: secretId });
     const listed = await this.#engine.ListSecretVersionIds({ SecretId: secretId, IncludeDeprecated: true });
     const now = this.#now();
+    this.#arns.set(described.Name, described.ARN);
     const known = this.#history.get(described.ARN) ?? [];
     // One that ended before the longest lag is seen by nobody any more.
     const seen = known.filter((_, at) => (known[at + 1]?.from ?? now) >= now - longestStaleMs);
     this.#history.set(described.ARN, [...seen, { from: now, described, listed }]);
   }
 
-  at(arn: string, time: number): Snapshot | undefined {
-    return this.#history.get(arn)?.findLast(({ from }) => from <= time);
+  changedWithin(ms: number, secretId: string): boolean {
+    return (this.#of(secretId)?.at(-1)?.from ?? 0) > this.#now() - ms;
+  }
+
+  at(secretId: string, time: number): Snapshot | undefined {
+    return this.#of(secretId)?.findLast(({ from }) => from <= time);
+  }
+
+  /** By name or ARN. */
+  #of(secretId: string): readonly Snapshot[] | undefined {
+    return this.#history.get(this.#arns.get(secretId) ?? secretId);
   }
 }
 
@@ -72,6 +86,20 @@ export function secretsManagerDouble(
     region: 'eu-central-1',
     credentials: { accessKeyId: 'simulated', secretAccessKey: 'simulated' },
   });
+  const lags = new WeakMap<Invocation, number>();
+  /** All that one function reads comes from one replica, which may lag: of what changed just now it shows nothing. */
+  const lagOf = (me: Invocation, secretId: string): number => {
+    const known = lags.get(me);
+    if (known !== undefined) return known;
+    if (!history.changedWithin(longestStaleMs, secretId)) return 0;
+    const own = me.random.fork('lag');
+    // Of the steps of a rotation each reads what the one before it changed: more, and hardly one would end.
+    const probability = me.name.includes('rotate-secret') ? 0.03 : 0.2;
+    const isLagging = world.faults.strikes('lagging replica', probability, own, me.name);
+    const lagMs = isLagging ? own.between(0, me.mortal ? longestStaleMs : longestLagOfAgents) : 0;
+    lags.set(me, lagMs);
+    return lagMs;
+  };
   return Object.assign(client, {
     async send(command: { constructor: { name: string }; input: Readonly<Record<string, unknown>> }) {
       const operation = command.constructor.name.replace(/Command\d*$/, '');
@@ -82,16 +110,19 @@ export function secretsManagerDouble(
         reads && me
           ? world.faults.strikes('stale read', 0.03, me.random, `${me.name}/${me.calls + 1}`)
           : false;
-      const ageMs = me?.random.between(0, longestStaleMs) ?? 0;
+      const drawnMs = me?.random.between(0, longestStaleMs) ?? 0;
+      const ageMs = strikes ? drawnMs : reads && me ? lagOf(me, String(input.SecretId)) : 0;
       return outside(world, {
         operation: `secretsmanager:${operation}`,
         resends: true,
         refusal: () => refusal(me?.random.chance(0.5) ? 'ThrottlingException' : 'InternalServiceError'),
         loss: () => Object.assign(new Error('no answer'), { name: 'TimeoutError' }),
         effect: async () => {
-          if (isDenied() && /Value$/.test(operation)) throw refusal('DecryptionFailure');
+          const denied = isDenied() && /Value$/.test(operation);
+          if (me && (denied || ageMs > 0)) world.troubles.note(me.name);
+          if (denied) throw refusal('DecryptionFailure');
           try {
-            if (strikes)
+            if (ageMs > 0)
               return await staleAnswer(engine, history, operation, input, world.time.now() - ageMs);
             const answer = await answered(engine, operation, input);
             if (!reads) await history.note(String(input.SecretId));

@@ -13,6 +13,7 @@ export class VaultModel implements Vault {
   readonly keys = new Map<string, Key>();
   /** Told of what is written, once it is. */
   onWrite: (path: string, data: Readonly<Record<string, unknown>>) => void = () => undefined;
+  onRemove: (path: string) => void = () => undefined;
 
   async readData(path: string): Promise<{ data: Record<string, unknown>; version: number } | undefined> {
     const key = this.keys.get(path);
@@ -56,6 +57,7 @@ export class VaultModel implements Vault {
 
   async remove(path: string): Promise<void> {
     this.keys.delete(path);
+    this.onRemove(path);
   }
 
   async lookupToken(): Promise<{ renewable: boolean; ttlSeconds: number }> {

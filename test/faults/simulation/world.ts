@@ -40,14 +40,18 @@ import type { Records } from '../../../shared/state/records.ts';
 import { mirrorDigest } from '../../../shared/vault/digest.ts';
 import { recordsInMemory } from '../../unit/state/in-memory.ts';
 import { Deliveries, type Subscriber } from './deliveries.ts';
+import { earlyRequest } from './early-revocation.ts';
+import { isStillWanted, quietMs } from './failing-steps.ts';
 import { type FaultKind, Faults } from './faults.ts';
-import { asAgent, currentInvocation, invoke, outside, type Surroundings } from './invocation.ts';
+import { asAgent, currentInvocation, invoke, nameOf, outside, type Surroundings } from './invocation.ts';
 import { type Login, Oracle, type Violation, type Watched } from './oracle.ts';
 import { PostgresModel } from './postgres-model.ts';
 import { connectModels } from './postgres-wire.ts';
 import { type Random, randomFrom } from './random.ts';
 import { LabelHistory, secretsManagerDouble } from './secrets-manager-double.ts';
 import { substituteMachine, uuidOf } from './substitutes.ts';
+import { thorough } from './thorough.ts';
+import { Troubles } from './troubles.ts';
 import { distantVault, VaultModel } from './vault-model.ts';
 import { VirtualTime } from './virtual-time.ts';
 
@@ -112,7 +116,8 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
   const time = new VirtualTime(start);
   const faults = new Faults(plan);
   const stamped = (what: string) => trace?.(`${new Date(time.now()).toISOString()} ${what}`);
-  const surroundings: Surroundings = { time, faults, trace: trace && stamped };
+  const troubles = new Troubles(time.now);
+  const surroundings: Surroundings = { time, faults, troubles, trace: trace && stamped };
   substituteMachine({ time, random: random.fork('machine') });
   const oracle = new Oracle(time.now);
   const deliveries = new Deliveries(surroundings);
@@ -189,7 +194,10 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
       const line = lines.get(arn);
       if (line && label === 'AWSPENDING' && from !== to) overtaken += oracle.begun(line);
       if (!line || label !== 'AWSCURRENT') return;
-      oracle.moved(line, await loginOf(arn, to), from === undefined ? undefined : await loginOf(arn, from));
+      const { VersionIdsToStages = {} } = await engine.DescribeSecret({ SecretId: arn });
+      const wasPending = VersionIdsToStages[to]?.includes('AWSPENDING') ?? false;
+      const left = from === undefined ? undefined : await loginOf(arn, from);
+      oracle.moved(line, await loginOf(arn, to), left, wasPending);
       if (from !== undefined) line.rotations += 1;
       stamped(`${line.index}/AWSCURRENT moved from ${from} to ${to}`);
       const event = {
@@ -203,7 +211,12 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
         resources: [arn],
         detail: { name, labelUpdated: label, versionId: to },
       };
-      for (const subscriber of [announce, invalidate, mirror])
+      const watchedOf = () => line;
+      for (const subscriber of [
+        thorough(oracle, 'announced', watchedOf, announce),
+        thorough(oracle, 'published', watchedOf, invalidate),
+        thorough(oracle, 'mirrored', watchedOf, mirror),
+      ])
         deliveries.send(subscriber, event, line.random);
     },
   });
@@ -237,6 +250,8 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
           const detail = JSON.parse(Detail);
           const line = lineOf(String(detail.secretArn));
           oracle.said(line, Detail, `the event ${DetailType}`);
+          if (/^Secret (Rotated|Changed)$/.test(DetailType))
+            oracle.told(line, 'announced', String(detail.currentVersionId));
           if (DetailType === 'Finding Opened')
             stamped(`${line.index}/found ${detail.kind}, ${detail.outcome}`);
           if (DetailType !== 'Rotation Failed' && DetailType !== 'Secret Rotated') continue;
@@ -263,6 +278,7 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
         const { Message = '{}' } = command.input;
         const line = lineOf(String(JSON.parse(Message).secretArn));
         oracle.said(line, Message, 'an invalidation');
+        oracle.told(line, 'published', String(JSON.parse(Message).versionId));
         for (const { subscriber } of line.agents) deliveries.send(subscriber, Message, line.random);
         return {};
       }),
@@ -292,7 +308,18 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
   };
 
   // --- the functions
-  const rotation = (event: RotationEvent, line: Line) =>
+  const rotation = async (event: RotationEvent, line: Line) => {
+    const beganAt = time.now();
+    try {
+      await step(event, line);
+    } catch (error) {
+      if (troubles.quietFor(quietMs, `${line.index}/`, beganAt) && (await isStillWanted(engine, event))) {
+        oracle.violated('no step fails by itself', line.secret, `${event.Step}: ${nameOf(error)}`);
+      }
+      throw error;
+    }
+  };
+  const step = (event: RotationEvent, line: Line) =>
     runOf(`rotate-secret.${event.Step}`, line, 30_000, () =>
       rotateSecret(event, {
         secretsManager,
@@ -310,8 +337,18 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
     if (faults.strikes('concurrent', 0.02, line.random, `${line.index}/${line.invocations}`)) {
       time.after(line.random.between(0, 400), () => void rotation(event, line).catch(() => undefined));
     }
+    const own = line.random.fork(`abandoned ${line.invocations}`);
+    if (faults.strikes('abandoned', 0.02, own, `${line.index}/${line.invocations}`)) {
+      time.after(own.between(0, 1_500), () => {
+        void abandon(line).then((was) => (was ? askForRotation(line) : undefined));
+      });
+    }
     await rotation(event, line);
     time.after(1, () => void history.note(line.arn));
+    const isOver = event.Step === 'finishSecret';
+    if (isOver && faults.strikes('asked again', 0.05, own, `${line.index}/${line.invocations}`)) {
+      time.after(own.between(10, 2_000), () => void askForRotation(line));
+    }
   };
   const subscriber = (
     name: string,
@@ -551,6 +588,7 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
       superseded: [],
       order: [],
       passwords: new Set([password]),
+      effects: new Set(),
       current: undefined,
       rotations: 0,
       mirroredAt: -1,
@@ -689,7 +727,14 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
     await history.note(line.arn);
   }
 
-  async function abandon(line: Line): Promise<void> {
+  async function askEarly(line: Line, own: Random): Promise<void> {
+    const request = await earlyRequest(engine, line, time.now(), own);
+    if (request) await revoke.handle(request).catch(() => undefined);
+  }
+
+  /** Whether a rotation was under way. */
+  async function abandon(line: Line): Promise<boolean> {
+    let was = false;
     const { VersionIdsToStages = {} } = await engine.DescribeSecret({ SecretId: line.arn });
     for (const [versionId, stages] of Object.entries(VersionIdsToStages)) {
       if (!stages.includes('AWSPENDING') || stages.includes('AWSCURRENT')) continue;
@@ -698,7 +743,9 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
         VersionStage: 'AWSPENDING',
         RemoveFromVersionId: versionId,
       });
+      was = true;
     }
+    return was;
   }
 
   const spacing = (line: Line) => line.graceMs + line.random.between(10, 40) * minute;
@@ -710,6 +757,10 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
       const abandons = faults.strikes('abandoned', 0.3, line.random, `${line.index}/asked ${asked}`);
       if (abandons) await abandon(line);
       await askForRotation(line);
+      const own = line.random.fork(`early ${asked}`);
+      if (faults.strikes('asked early', 0.3, own, `${line.index}/asked ${asked}`)) {
+        time.after(own.between(0, line.graceMs), () => void askEarly(line, own));
+      }
       time.after(spacing(line), () => void next());
     };
     time.after(line.random.between(0, 60 * minute), () => void next());
@@ -730,6 +781,10 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
           (login) => login?.password === value,
         )?.versionId,
     );
+  };
+  vault.onRemove = (path) => {
+    if (all.some(({ secret }) => secret === path))
+      oracle.violated('a mirror is never gone', path, 'it was removed');
   };
   for (const line of all) {
     rotationLife(line);
