@@ -73,7 +73,14 @@ describe('a transaction', () => {
 
 describe('what is refused when a login is tried', () => {
   it.each([
-    ['a login that may not log in any more', 'ended NOLOGIN', 'ended', {}, 'CredentialRefusedError', /login/],
+    [
+      'a login that may not log in any more',
+      `ended NOLOGIN PASSWORD 'p'`,
+      'ended',
+      {},
+      'CredentialRefusedError',
+      /login/,
+    ],
     ['a login that there never was', 'other', 'nobody', {}, 'CredentialRefusedError', /login/],
     [
       'a database that the login may not enter',

@@ -236,7 +236,7 @@ describe('at the end of the grace period', () => {
     const current = await agentOn(server, 'ended');
     const pending = postgres.stage(current, 'dual-user');
     await apply(current, pending);
-    const session = asAgent(current, 'SELECT pg_sleep(60)').then(
+    const session = asAgent(current, 'SELECT pg_sleep(10)').then(
       () => 'finished',
       () => 'ended',
     );
