@@ -80,7 +80,7 @@ function described(
       plain(path),
       outcome === 'repaired' ? colors.yellow(kind) : colors.red(kind),
       outcome === 'waiting' ? '--repair heals it' : outcome,
-      explanation,
+      plain(explanation),
     ]),
     ...inStep.map(({ secret, path }) => [plain(secret), plain(path), colors.green('in-step'), '-', '-']),
   ];

@@ -3,6 +3,7 @@ import { type FleetReport, fleetReport } from '../functions/reconcile-fleet/answ
 import { type AskReconciler, askReconciler } from './ask-reconciler.ts';
 import { type DeploymentFlags, onDeployment } from './deployment.ts';
 import { exit } from './exit.ts';
+import { plain } from './failure.ts';
 import { type Output, terminal } from './output.ts';
 
 interface ReconcileFlags extends DeploymentFlags {
@@ -50,14 +51,14 @@ function described(
   output: Output,
 ): void {
   const rows = findings.map(({ secret, kind, explanation, outcome }) => [
-    secret,
-    kind,
+    plain(secret),
+    plain(kind),
     dryRun && outcome === 'waiting' ? 'would be repaired' : outcome,
-    explanation,
+    plain(explanation),
   ]);
   if (rows.length > 0) output.table(['SECRET', 'FINDING', 'OUTCOME', 'WHY'], rows);
   output.say(`${secrets} secret(s) looked at, ${findings.length} finding(s)`);
   if (unexamined.length > 0)
-    output.say(`could not be looked at: ${unexamined.join(', ')}; the function's log says why`);
+    output.say(`could not be looked at: ${unexamined.map(plain).join(', ')}; the function's log says why`);
   if (!isFinished) output.say('time ran out: run it again');
 }

@@ -33,7 +33,7 @@ export function rotateCommand(): Command {
     .argument('<secret>', 'its name or ARN')
     .option('--wait', 'follow the rotation until it is done or has failed', false)
     .option('--timeout <seconds>', 'how long to follow it', positive, 300)
-    .option('--yes', 'do not ask where it is dangerous', false)
+    .option('-y, --yes', 'do not ask where it is dangerous', false)
     .addHelpText(
       'after',
       `

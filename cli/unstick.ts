@@ -3,6 +3,7 @@ import { type UnstickAnswer, unstickAnswer } from '../functions/reconcile-fleet/
 import { type AskReconciler, askReconciler } from './ask-reconciler.ts';
 import { type DeploymentFlags, onDeployment } from './deployment.ts';
 import { exit } from './exit.ts';
+import { plain } from './failure.ts';
 import { type Output, terminal } from './output.ts';
 
 interface UnstickFlags extends DeploymentFlags {
@@ -50,11 +51,13 @@ async function unstuck(
 }
 
 function described(answer: UnstickAnswer): string {
-  const { secret, isStuck, versionId, since, explanation, suggestion, outcome, more = [] } = answer;
+  const { isStuck, versionId, since, suggestion, outcome, more = [] } = answer;
+  const secret = plain(answer.secret);
   if (!isStuck) return `${secret}: no rotation is incomplete`;
+  const became = plain([outcome, ...more].join('; '));
   return [
     `${secret}: the rotation to version ${versionId} is incomplete since ${since}`,
-    `  why      ${explanation}`,
-    outcome === undefined ? `  advice   --${suggestion}` : `  outcome  ${[outcome, ...more].join('; ')}`,
+    `  why      ${plain(answer.explanation ?? '')}`,
+    outcome === undefined ? `  advice   --${suggestion}` : `  outcome  ${became}`,
   ].join('\n');
 }

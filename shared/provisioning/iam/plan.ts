@@ -150,4 +150,23 @@ async function versionsOf(iam: IAMClient, PolicyArn: string) {
 }
 
 const diffOf = (found: object | undefined, wanted: object) =>
-  textDiff(found && JSON.stringify(found, undefined, 1), JSON.stringify(wanted, undefined, 1)) ?? [];
+  textDiff(found && linesOf(found), linesOf(wanted)) ?? [];
+
+/** A line a statement: no line of one statement can pass for another's, as in JSON. */
+function linesOf(policy: object): string {
+  const { Statement = [], ...head }: Readonly<Record<string, unknown>> = Object.fromEntries(
+    Object.entries(policy),
+  );
+  return [JSON.stringify(head), ...[Statement].flat().map(lineOf)].join('\n');
+}
+
+function lineOf(statement: unknown): string {
+  const given: Readonly<Record<string, unknown>> = Object(statement);
+  const { Sid = 'statement', Effect, Action, Resource, Condition, ...more } = given;
+  const words = [`${Sid}: ${Effect} ${listed(Action)} on ${listed(Resource)}`];
+  if (Condition !== undefined) words.push(`if ${JSON.stringify(Condition)}`);
+  if (Object.keys(more).length > 0) words.push(JSON.stringify(more));
+  return words.join(' ');
+}
+
+const listed = (values: unknown) => [values ?? 'none'].flat().join(', ');

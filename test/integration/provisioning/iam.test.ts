@@ -88,12 +88,15 @@ test('a policy follows the deployment for as long as it likes, though IAM keeps 
   );
 });
 
-test('what would change is shown line by line', async () => {
+test('what would change is shown statement by statement', async () => {
+  const published = (bus: string) =>
+    `Allow events:PutEvents on arn:aws:events:${region}:${account}:event-bus/${bus} ` +
+    'if {"StringEquals":{"events:source":"keyturn.agent.shown","events:detail-type":"Secret Adopted"}}';
   await apply('shown');
   const [change] = await planned('shown', { busName: 'other' });
   expect(change?.diff.filter((line) => !line.startsWith(' '))).toEqual([
-    `-    "Resource": "arn:aws:events:${region}:${account}:event-bus/keyturn-dev",`,
-    `+    "Resource": "arn:aws:events:${region}:${account}:event-bus/other",`,
+    `- SayWhatItAdopted: ${published('keyturn-dev')}`,
+    `+ SayWhatItAdopted: ${published('other')}`,
   ]);
 });
 
