@@ -26,7 +26,7 @@ interface Snapshot {
 
 const longestStaleMs = 5_000;
 /** Past this an agent takes the word of a version that it can't see for false, for that of a forger. */
-const longestLagOfAgents = 2_500;
+const longestLagOfAgents = 1_500;
 
 /** What the labels of a secret were a moment ago: an eventually consistent read may still show it. */
 export class LabelHistory {

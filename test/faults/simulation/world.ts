@@ -198,6 +198,11 @@ export async function simulate(plan: Plan, trace?: (what: string) => void): Prom
       const wasPending = VersionIdsToStages[to]?.includes('AWSPENDING') ?? false;
       const left = from === undefined ? undefined : await loginOf(arn, from);
       oracle.moved(line, await loginOf(arn, to), left, wasPending);
+      const isNextBegun = Object.keys(VersionIdsToStages).some(
+        (id) => id !== to && VersionIdsToStages[id]?.includes('AWSPENDING'),
+      );
+      // It was abandoned while its last step ran, and the next one begun.
+      if (isNextBegun) overtaken += oracle.begun(line);
       if (from !== undefined) line.rotations += 1;
       stamped(`${line.index}/AWSCURRENT moved from ${from} to ${to}`);
       const event = {
