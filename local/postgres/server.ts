@@ -17,6 +17,11 @@ export type Postgres = Part & {
   query(sql: string): Promise<readonly Record<string, unknown>[]>;
 };
 
+export type OwnPostgres = Postgres & {
+  /** Ends it as a lost host would, in whatever it does, and starts it again over what it had written. */
+  crash(): Promise<void>;
+};
+
 /** PostgreSQL refuses to run as root: then it runs as this unprivileged user. */
 const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
 
@@ -29,7 +34,7 @@ export async function startPostgres(options: {
   logFile: string;
   tls?: { certificate: string; key: string };
   settings?: Readonly<Record<string, string>>;
-}): Promise<Postgres> {
+}): Promise<OwnPostgres> {
   const { port, logFile, tls } = options;
   const { initdb, postgres } = await binaries();
   // Sockets and data in the system's own temporary folder: an unprivileged user may not look into root's checkout.
@@ -78,11 +83,13 @@ export async function startPostgres(options: {
     ...(tls && { ssl: 'on', ssl_cert_file: join(home, 'certificate'), ssl_key_file: join(home, 'key') }),
     ...options.settings,
   };
-  const part = startPart(
-    postgres,
-    ['-D', dataDirectory, ...Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`])],
-    { ...nobody, cwd: home, logFile, stopSignal: 'SIGINT' },
-  );
+  const start = () =>
+    startPart(
+      postgres,
+      ['-D', dataDirectory, ...Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`])],
+      { ...nobody, cwd: home, logFile, stopSignal: 'SIGINT' },
+    );
+  let part = start();
   const dispose = async () => {
     await part[Symbol.asyncDispose]();
     rmSync(home, { recursive: true, force: true });
@@ -90,13 +97,32 @@ export async function startPostgres(options: {
   };
   const url = `postgresql://admin:${password}@127.0.0.1:${port}/postgres`;
   const query = queryAt(url);
+  const answers = () => until('PostgreSQL answers', () => query('SELECT 1'));
+  const crash = async () => {
+    // With its children: one that outlived it would keep its memory, and the next from starting.
+    process.kill(-part.pid, 'SIGKILL');
+    await part[Symbol.asyncDispose]();
+    part = start();
+    await answers();
+  };
   try {
-    await until('PostgreSQL answers', () => query('SELECT 1'));
+    await answers();
   } catch (error) {
     await dispose();
     throw error;
   }
-  return { pid: part.pid, port, dataDirectory, url, password, query, [Symbol.asyncDispose]: dispose };
+  return {
+    get pid() {
+      return part.pid;
+    },
+    port,
+    dataDirectory,
+    url,
+    password,
+    crash,
+    query,
+    [Symbol.asyncDispose]: dispose,
+  };
 }
 
 /** Statements on a server, each on a connection of its own. */

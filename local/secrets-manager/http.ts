@@ -12,7 +12,8 @@ import { SecretsManagerError } from './errors.ts';
 import { lambdaInvoker } from './lambda.ts';
 import { createShadows } from './native-event.ts';
 import { proxy } from './proxy.ts';
-import { createCallRecorder, type RecordedCall } from './recorded-calls.ts';
+import { callerOf, createCallRecorder, type RecordedCall } from './recorded-calls.ts';
+import type { RotationEvent } from './rotation.ts';
 
 export type SecretsManager = AsyncDisposable & {
   readonly url: string;
@@ -23,6 +24,16 @@ export type SecretsManager = AsyncDisposable & {
   /** Until it is disposed of, no schedule begins a rotation: Secrets Manager misses its windows. */
   holdSchedules(): Disposable;
 };
+
+/** What a test may listen to, and end a process at. */
+export interface Listeners {
+  /** Told before the native event is caused. */
+  readonly onLabelMoved?: (moved: LabelMoved) => void;
+  /** Told of each call of one of our functions, by the function's name, before it is answered. */
+  readonly onCall?: (caller: string, operation: string) => void;
+  /** Told before the rotation function is invoked. */
+  readonly onStep?: (event: RotationEvent) => void;
+}
 
 const TARGET = 'secretsmanager.';
 const SCHEDULE_CHECK_MS = 1000;
@@ -39,24 +50,28 @@ export async function startSecretsManager({
   accountId = '000000000000',
   region = 'us-east-1',
   onLabelMoved,
+  onCall,
+  onStep,
   ...rotation
 }: {
   port: number;
   ministackUrl?: string;
   accountId?: string;
   region?: string;
-  /** Told before the native event is caused. */
-  onLabelMoved?: (moved: LabelMoved) => void;
-} & Pick<
-  EngineOptions,
-  'attempts' | 'retryDelayMs' | 'wait' | 'pendingAfterFinish'
->): Promise<SecretsManager> {
+} & Listeners &
+  Pick<EngineOptions, 'attempts' | 'retryDelayMs' | 'wait' | 'pendingAfterFinish'>): Promise<SecretsManager> {
   const clock = createClock();
   const ministack = ministackUrl === undefined ? undefined : partsOf(ministackUrl, region);
   const engine = createEngine({
     ...rotation,
     now: clock.now,
-    ...(ministack && { invoke: ministack.functions.invoke, newArn: ministack.shadows.newArn }),
+    ...(ministack && {
+      newArn: ministack.shadows.newArn,
+      invoke: (functionArn: string, event: RotationEvent) => {
+        onStep?.(event);
+        return ministack.functions.invoke(functionArn, event);
+      },
+    }),
     onLabelMoved: (moved) => {
       onLabelMoved?.(moved);
       return ministack?.shadows.onLabelMoved(moved);
@@ -74,6 +89,8 @@ export async function startSecretsManager({
     else if (typeof target === 'string' && target.startsWith(TARGET)) {
       const operation = target.slice(TARGET.length);
       calls.count(operation, request.headers['user-agent']);
+      const caller = callerOf(request.headers['user-agent']);
+      if (caller !== undefined) onCall?.(caller, operation);
       void answer(operation, request, response, { engine, clock });
     } else if (ministack) proxy(ministack.url, request, response);
     else response.writeHead(404).end();

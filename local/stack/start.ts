@@ -5,9 +5,8 @@ import type { Part } from '../child.ts';
 import { startMinistack } from '../ministack/server.ts';
 import { mirrorAppRole } from '../openbao/approle.ts';
 import { type OpenBao, startOpenBao } from '../openbao/server.ts';
-import { type Postgres, startPostgres } from '../postgres/server.ts';
-import type { LabelMoved } from '../secrets-manager/engine.ts';
-import { type SecretsManager, startSecretsManager } from '../secrets-manager/http.ts';
+import { type OwnPostgres, startPostgres } from '../postgres/server.ts';
+import { type Listeners, type SecretsManager, startSecretsManager } from '../secrets-manager/http.ts';
 import { deploy, type Outputs } from './deploy.ts';
 import type { StackPorts } from './ports.ts';
 
@@ -20,7 +19,7 @@ export interface Stack extends AsyncDisposable {
   readonly endpoint: string;
   readonly secretsManager: SecretsManager;
   readonly openBao: OpenBao;
-  readonly postgres: Postgres;
+  readonly postgres: OwnPostgres;
   readonly ministack: Part;
   readonly outputs: Outputs;
   /** The ARN of the secret of PostgreSQL's admin: what an agent's secret names as its `masterarn`. */
@@ -31,15 +30,16 @@ export interface Stack extends AsyncDisposable {
 }
 
 /** Starts the parts, then deploys. `say` is told of each step in a few words; `logs` is a folder for the parts' logs. */
-export async function startStack(options: {
-  ports: StackPorts;
-  logs: string;
-  say: (step: string) => void;
-  onLabelMoved?: (moved: LabelMoved) => void;
-  /** Where the functions find AWS, where that isn't the endpoint itself: something that stands in front of it. */
-  functionsEndpoint?: string;
-}): Promise<Stack> {
-  const { ports, logs, say, onLabelMoved } = options;
+export async function startStack(
+  options: {
+    ports: StackPorts;
+    logs: string;
+    say: (step: string) => void;
+    /** Where the functions find AWS, where that isn't the endpoint itself: something that stands in front of it. */
+    functionsEndpoint?: string;
+  } & Listeners,
+): Promise<Stack> {
+  const { ports, logs, say, functionsEndpoint, ...listeners } = options;
   await using parts = new AsyncDisposableStack();
   // Logs are of one run: OpenBao's, for one, holds its unseal key.
   rmSync(logs, { recursive: true, force: true });
@@ -54,7 +54,7 @@ export async function startStack(options: {
     startOpenBao({ port: ports.openBao, logFile: logFile('openbao') }),
     startMinistack({
       port: ports.ministack,
-      workerEndpoint: options.functionsEndpoint ?? endpoint,
+      workerEndpoint: functionsEndpoint ?? endpoint,
       logFile: logFile('ministack'),
     }),
   );
@@ -64,7 +64,7 @@ export async function startStack(options: {
       ministackUrl: ministack.url,
       accountId,
       region,
-      ...(onLabelMoved && { onLabelMoved }),
+      ...listeners,
     }),
   );
   const environment = {
@@ -111,7 +111,7 @@ async function settled<T extends readonly AsyncDisposable[]>(
 async function platformSecrets(
   { engine }: SecretsManager,
   openBao: OpenBao,
-  postgres: Postgres,
+  postgres: OwnPostgres,
 ): Promise<string> {
   const admin = {
     engine: 'postgres',

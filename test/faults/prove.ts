@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import { root } from '../../local/root.ts';
 import { bundleWorker } from './bundle.ts';
+import { runMatrix } from './parts/matrix.ts';
 import { lastMutation, leastScore, scoreOf } from './parts/mutation.ts';
 import { runSoak } from './parts/soak.ts';
 import { runSuites, sumOf } from './parts/suites.ts';
@@ -45,7 +46,7 @@ const suites = (part: string, project: string, ...within: string[]) =>
 
 const simulated = runs('simulation') ? await simulation() : undefined;
 const plantedResults = runs('planted') ? await planted() : undefined;
-const matrix = runs('matrix') ? suites('matrix', 'faults', 'test/faults/matrix') : undefined;
+const matrix = runs('matrix') ? runMatrix(folder) : undefined;
 const environment = runs('environment')
   ? suites('environment', 'faults', 'test/faults/environment')
   : undefined;
@@ -62,7 +63,7 @@ const sections: Section[] = [
   plantedSection(plantedResults),
   {
     title: 'Crash matrix',
-    explanation: 'On a real PostgreSQL, killed before and after every outside call.',
+    explanation: 'Handlers on a real PostgreSQL and OpenBao, killed before, in and after every outside call.',
     lines: matrix,
     otherwise: 'Left out by --only or --seed.',
     figures: [],

@@ -41,6 +41,13 @@ export function killWorker(ministackPid: number, random: () => number = Math.ran
   }
 }
 
+/** Ends every Lambda worker at once. Gives how many there were. */
+export function killWorkers(ministackPid: number): number {
+  const workers = childrenOf(ministackPid).filter(({ command }) => command.includes('node'));
+  for (const { pid } of workers) process.kill(pid, 'SIGKILL');
+  return workers.length;
+}
+
 /** Resident memory of a process, in MiB. */
 export function residentMib(pid: number): number {
   return Number(execFileSync('ps', ['-o', 'rss=', '-p', String(pid)], { encoding: 'utf8' })) / 1_024;

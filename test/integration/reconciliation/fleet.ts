@@ -169,16 +169,18 @@ export function fleetOn(
       },
     };
   };
+  const untold = partsOf(unwatched);
   const reconcile = (request: object = {}, watch: Watch = unwatched) =>
-    reconcileFleet(reconcileRequest.parse({ action: 'reconcile', ...request }), partsOf(watch));
+    reconcileFleet(
+      reconcileRequest.parse({ action: 'reconcile', ...request }),
+      watch === unwatched ? untold : partsOf(watch),
+    );
 
   /** As the deployed function answers, its answers through JSON and back. */
   const ask = async (_: unknown, request: object): Promise<unknown> => {
     const asked = 'action' in request ? request.action : undefined;
     const answer =
-      asked === 'unstick'
-        ? await unstick(unstickRequest.parse(request), partsOf(unwatched))
-        : await reconcile(request);
+      asked === 'unstick' ? await unstick(unstickRequest.parse(request), untold) : await reconcile(request);
     return JSON.parse(JSON.stringify(answer));
   };
 
@@ -204,7 +206,7 @@ export function fleetOn(
     events,
     scheduler,
     /** What is known of the findings of a kind, as the table holds it. */
-    known: (kind: string) => findingsState(dynamoClientOf(table, unwatched), 'state').read(kind),
+    known: (kind: string) => untold.report.records.read(kind),
     reconcile,
     /** Rotations fail from now on: it throws what the function would have thrown, or is undefined. */
     failRotations(fails: ((step: Step) => void) | undefined) {

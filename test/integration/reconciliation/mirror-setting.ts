@@ -15,13 +15,14 @@ import { createEngine, type Engine } from '../../../local/secrets-manager/engine
 import type { AlertMessage } from '../../../shared/notification/alert.ts';
 import type { OutgoingEvent } from '../../../shared/notification/event-bus.ts';
 import type { MirrorFinding } from '../../../shared/reconciliation/mirrors/mirror-finding.ts';
-import type { FindingsAlert, OpenFindings } from '../../../shared/reconciliation/open-findings.ts';
+import { type FindingsState, findingsState } from '../../../shared/reconciliation/report-findings.ts';
 import { appRoleLogin, connectVault, type Vault } from '../../../shared/vault/client.ts';
 import { mirrorDigest } from '../../../shared/vault/digest.ts';
 import { type MirrorParts, syncMirror } from '../../../shared/vault/mirror.ts';
 import { commandsOf } from '../../runbook/page.ts';
-import { recordsInMemory } from '../../unit/state/in-memory.ts';
 import { clientOf } from '../rotation/in-process.ts';
+import { dynamoClientOf, type InMemoryTable } from './dynamodb.ts';
+import { secretsManagerOf, unwatched, type Watch } from './fleet.ts';
 
 let accounts = 0;
 
@@ -50,6 +51,10 @@ export interface Mirrors {
   hour(parts?: Partial<MirrorParts>): Promise<void>;
   /** The function, asked as `keyturn drift` asks it. */
   ask(request: object, parts?: Partial<MirrorParts>): Promise<unknown>;
+  /** A run of it, each of whose calls the watch is told of. */
+  reconcile(watch: Watch): Promise<unknown>;
+  /** What is known of the findings of a kind, as the table holds it. */
+  known(kind: string): ReturnType<FindingsState['read']>;
   /** Runs what a runbook page says to run, for a secret that is mirrored under its own name. Gives keyturn's exit code. */
   follow(page: string, secret: string, bao: OpenBao): Promise<number | undefined>;
 }
@@ -71,19 +76,37 @@ export function mirrorsIn(vault: Vault): Mirrors {
   };
   const alerts: AlertMessage[] = [];
   const events: OutgoingEvent[] = [];
-  const report = {
-    records: recordsInMemory<OpenFindings, FindingsAlert>(),
-    bus: { publish: async (published: readonly OutgoingEvent[]) => void events.push(...published) },
-    send: async (message: AlertMessage) => void alerts.push(message),
-    runbookUrl: 'https://runbook.example',
-    now,
+  const table: InMemoryTable = new Map();
+  const reportTold = (watch: Watch) => {
+    const watched = <T>(call: string, keep: (told: T) => void) => {
+      return async (told: T) => {
+        watch.before(call);
+        keep(told);
+        watch.after(call);
+      };
+    };
+    return {
+      records: findingsState(dynamoClientOf(table, watch), 'state'),
+      bus: {
+        publish: watched('PutEvents', (published: readonly OutgoingEvent[]) => events.push(...published)),
+      },
+      send: watched('Publish', (message: AlertMessage) => alerts.push(message)),
+      runbookUrl: 'https://runbook.example',
+      now,
+    };
   };
-  const ask = (request: object, others: Partial<MirrorParts> = {}) =>
+  const report = reportTold(unwatched);
+  const partsTold = (watch: Watch) => ({
+    secretsManager: secretsManagerOf(engine, watch),
+    vault: counted(vault, calls, watch.before, () => watch.after('Vault')),
+  });
+  const ask = (request: object, others: Partial<MirrorParts> = {}, watch?: Watch) =>
     answerMirrors(request, {
       ...parts,
+      ...(watch && partsTold(watch)),
       ...others,
       ownArns,
-      report,
+      report: watch ? reportTold(watch) : report,
       isLate: () => false,
       log: { info: () => undefined, warn: () => undefined },
     });
@@ -119,6 +142,8 @@ export function mirrorsIn(vault: Vault): Mirrors {
       await ask({ action: 'reconcile' }, others);
     },
     ask,
+    reconcile: (watch) => ask({ action: 'reconcile' }, {}, watch === unwatched ? undefined : watch),
+    known: (kind) => report.records.read(kind),
     async follow(page, secret, bao) {
       const lines = commandsOf(page).map((line) =>
         line.replaceAll('SECRET', secret).replaceAll('MIRROR', secret).split(' '),

@@ -1,0 +1,156 @@
+import { afterAll, beforeAll, describe, expect } from 'vitest';
+import type { SecretJson } from '../../../shared/credential/secret-json.ts';
+import {
+  type Agent,
+  dayMs,
+  type Fleet,
+  fleetOn,
+  hourMs,
+  unwatched,
+} from '../../integration/reconciliation/fleet.ts';
+import { asAgent, postgresForTests } from '../../integration/rotation/setting.ts';
+import { alertsOf } from './alerts-of-findings.ts';
+import { outsideOfRuns, watchPostgres } from './killer.ts';
+import { matrixOf, type Trial } from './matrix.ts';
+
+const parts = new AsyncDisposableStack();
+let server: Awaited<ReturnType<typeof postgresForTests>>;
+beforeAll(async () => {
+  server = parts.use(await postgresForTests());
+  parts.use(watchPostgres());
+});
+afterAll(() => parts.disposeAsync());
+
+interface Scenario {
+  readonly kind: string;
+  /** Calls that a run is known to make for it. */
+  readonly least: number;
+  /** Only a person can: it is found again and again. */
+  readonly needsPerson?: boolean;
+  /** Causes the finding. */
+  arrange(fleet: Fleet, agent: Agent): Promise<void>;
+  healed(fleet: Fleet, agent: Agent, first: SecretJson): Promise<void>;
+}
+
+/** Rotated twice, the first login would have had to go, with its grace running. */
+async function rotatedOnce(fleet: Fleet, agent: Agent, first: SecretJson): Promise<void> {
+  expect((await fleet.valueOf(agent)).reveal().username).toBe(`${agent.group}_b`);
+  await asAgent(first, 'SELECT 1');
+}
+
+const isOn = async ({ engine }: Fleet, { arn }: Agent) =>
+  (await engine.DescribeSecret({ SecretId: arn })).RotationEnabled;
+
+const scenarios: Readonly<Record<string, Scenario>> = {
+  'an overdue rotation': {
+    kind: 'rotation-overdue',
+    least: 14,
+    arrange: async (fleet) => fleet.clock.advance(33 * dayMs),
+    healed: rotatedOnce,
+  },
+  'a rotation that is stuck': {
+    kind: 'rotation-stuck',
+    least: 14,
+    async arrange(fleet, agent) {
+      fleet.failRotations((step) => {
+        if (step === 'setSecret') throw new Error('the function is out of memory');
+      });
+      await fleet.rotate(agent);
+      fleet.failRotations(undefined);
+      fleet.clock.advance(0.5 * hourMs);
+    },
+    healed: rotatedOnce,
+  },
+  'a missed revocation': {
+    kind: 'superseded-still-valid',
+    least: 12,
+    async arrange(fleet, agent) {
+      await fleet.rotate(agent);
+      fleet.clock.advance(2 * hourMs);
+    },
+    async healed(_fleet, _agent, first) {
+      await expect(asAgent(first, 'SELECT 1')).rejects.toThrow();
+    },
+  },
+  'a lost end of a grace period': {
+    kind: 'grace-schedule-lost',
+    least: 12,
+    async arrange(fleet, agent) {
+      await fleet.rotate(agent);
+      fleet.clock.advance(0.5 * hourMs);
+    },
+    async healed(fleet, _agent, first) {
+      expect(fleet.scheduler.size).toBe(1);
+      await asAgent(first, 'SELECT 1');
+    },
+  },
+  'rotation that is off, and nothing says whether it should be': {
+    kind: 'rotation-off',
+    least: 12,
+    needsPerson: true,
+    async arrange(fleet, agent) {
+      await fleet.engine.CancelRotateSecret({ SecretId: agent.arn });
+      fleet.clock.advance(2 * hourMs);
+    },
+    async healed(fleet, agent) {
+      expect(await isOn(fleet, agent)).toBe(false);
+    },
+  },
+};
+
+const recoveries = ['the next run', 'a concurrent duplicate'] as const;
+let count = 0;
+
+async function reconciliation(scenario: Scenario, recovery: (typeof recoveries)[number]): Promise<Trial> {
+  count += 1;
+  const { kind, needsPerson = false } = scenario;
+  // Rotation and revocation are other functions, which are killed in tests of their own.
+  const fleet = fleetOn(server, {
+    invoke: (_, take) => outsideOfRuns(() => take(unwatched)),
+    elsewhere: outsideOfRuns,
+  });
+  const agent = await fleet.addAgent(`killed${count}`);
+  const first = await fleet.valueOf(agent);
+  await scenario.arrange(fleet, agent);
+  const alerts = alertsOf(kind, fleet);
+  const works = async () => asAgent(await fleet.valueOf(agent), `SELECT * FROM ${agent.group}_orders`);
+  return {
+    strike: (run) =>
+      alerts.striking(async () => {
+        const struck = run.within(() => fleet.reconcile({}, run));
+        if (recovery === 'a concurrent duplicate') await Promise.allSettled([struck, fleet.reconcile()]);
+        await struck.finally(() => fleet.engine.idle());
+        // At every instant what the secret holds works.
+        await works();
+      }),
+    async recover() {
+      // A claim on an alert that a killed run held runs out first.
+      fleet.clock.advance(60_000);
+      await fleet.reconcile();
+      await fleet.engine.idle();
+    },
+    async expectWell() {
+      await scenario.healed(fleet, agent, first);
+      await works();
+      const { findings } = await fleet.reconcile();
+      expect(findings.map((one) => one.kind)).toEqual(needsPerson ? [kind] : []);
+      await alerts.expectTold({ repairs: !needsPerson });
+    },
+  };
+}
+
+describe('a reconciler that is struck at any outside call leaves what the next run heals', () => {
+  const cases = matrixOf('reconcile-fleet');
+  for (const [what, scenario] of Object.entries(scenarios)) {
+    for (const recovery of recoveries) {
+      const mayMiss = recovery === 'a concurrent duplicate';
+      const least = mayMiss ? 1 : scenario.least;
+      cases({
+        what: `${what}: ended by ${recovery}`,
+        least,
+        mayMiss,
+        arrange: () => reconciliation(scenario, recovery),
+      });
+    }
+  }
+});
