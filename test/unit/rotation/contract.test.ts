@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { rotateSecret } from '../../../functions/rotate-secret/rotate-secret.ts';
 import { createEngine } from '../../../local/secrets-manager/engine.ts';
-import { invalidRequest } from '../../../local/secrets-manager/errors.ts';
+import { invalidRequest, valueNotFound } from '../../../local/secrets-manager/errors.ts';
 import { positionOf } from '../../../shared/rotation/position.ts';
 import { clientOf, witness } from '../../integration/rotation/in-process.ts';
 
@@ -206,6 +206,13 @@ describe('createSecret', () => {
       ),
     ).rejects.toThrow('The secret has no AWSCURRENT version');
     expect(calls).not.toContain('PutSecretValue');
+  });
+
+  it('7: an AWSCURRENT whose value is not to be had is an error that says so, and nothing is made', async () => {
+    const { engine, arn, take, calls } = await begun();
+    engine.GetSecretValue = () => Promise.reject(valueNotFound(arn));
+    await expect(take('createSecret')).rejects.toThrow('The secret has no AWSCURRENT version');
+    expect(calls.map(({ operation }) => operation)).not.toContain('PutSecretValue');
   });
 
   it('8: a pending value that exists is reused', async () => {
