@@ -14,10 +14,10 @@ import { type Caught, caught, sightOf, soundSeeds } from './planted/catch.ts';
 import { defects } from './planted/defects.ts';
 import { htmlOf } from './report/html.ts';
 import { type ProofReport, type Section, standingOf } from './report/report.ts';
+import type { Outcome, Plan } from './simulation/plan.ts';
 import { planOf, shrunk } from './simulation/plans.ts';
 import { keptSeeds } from './simulation/seeds.ts';
 import { runAll, SimulationThread } from './simulation/threads.ts';
-import type { Outcome, Plan } from './simulation/world.ts';
 
 const { values } = parseArgs({
   options: {

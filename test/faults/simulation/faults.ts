@@ -18,12 +18,23 @@ export const faultKinds = [
   'duplicated',
   'dropped',
   'late',
+  'a day late',
+  /** A copy of an event in a schema that nobody knows. */
+  'unknown schema',
+  /** EventBridge answers 200, and has not taken an event. */
+  'event refused',
   'kms denied',
   'target down',
   'target hanging',
+  /** The server has no connection left to give. */
+  'target full',
+  /** The server refuses new passwords, by a policy that somebody turned on. */
+  'password refused',
   'vault sealed',
   /** The clock of a function is up to 5 minutes off. */
   'clock off',
+  /** The clock of a function is set back by up to 5 minutes while it runs. */
+  'clock set back',
   /** Somebody takes AWSPENDING off a rotation that is stuck, and begins another. */
   'abandoned',
   /** Another rotation is asked for as soon as one is over. */
@@ -43,6 +54,8 @@ export interface Fault {
 /** Decides whether a fault strikes. Each one has a name of its own by which a shrunk run leaves it out. */
 export class Faults {
   readonly struck: Fault[] = [];
+  /** The outages that somebody met, each once. */
+  readonly #outages = new Map<string, FaultKind>();
   readonly #kinds: ReadonlySet<FaultKind>;
   readonly #without: ReadonlySet<string>;
   #on = true;
@@ -59,6 +72,22 @@ export class Faults {
 
   get on(): boolean {
     return this.#on;
+  }
+
+  /** Whether a fault that lasts counts now. `outage` names this one of its kind. */
+  prevails(kind: FaultKind, outage: string): boolean {
+    if (!this.#on || !this.#kinds.has(kind)) return false;
+    this.#outages.set(outage, kind);
+    return true;
+  }
+
+  /** How often each kind struck; of what lasts, how many outages somebody met. */
+  counts(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const kind of [...this.struck.map((one) => one.kind), ...this.#outages.values()]) {
+      counts[kind] = (counts[kind] ?? 0) + 1;
+    }
+    return counts;
   }
 
   strikes(kind: FaultKind, probability: number, random: Random, source: string): boolean {

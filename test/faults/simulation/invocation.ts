@@ -10,7 +10,7 @@ export interface Invocation {
   readonly random: Random;
   readonly mortal: boolean;
   /** How far its clock is from the true time. */
-  readonly skewMs: number;
+  skewMs: number;
   calls: number;
   alive: boolean;
   /** What happens at its death: sockets close. */
@@ -75,6 +75,12 @@ export function invoke<T>(
         settle(value);
       };
     };
+    const own = random.fork('clock');
+    if (faults.strikes('clock set back', 0.02, own, name)) {
+      time.after(own.between(1, 400), () => {
+        invocation.skewMs -= own.between(1, 300_000);
+      });
+    }
     time.after(timeoutMs, () => kill(invocation));
     storage.run(invocation, () => void work().then(done(resolve), done(reject)));
   });

@@ -1,5 +1,5 @@
 import { type FaultKind, faultKinds } from './faults.ts';
-import type { Plan } from './world.ts';
+import type { Plan } from './plan.ts';
 
 export interface Size {
   readonly secrets: number;

@@ -57,6 +57,8 @@ export class PostgresModel {
   readonly roles = new Map<string, ModelRole>();
   /** Told of each role that a committed statement changed. */
   onChange: (role: string) => void = () => undefined;
+  /** Whether a policy, passwordcheck for instance, refuses each new password. */
+  refusesPasswords: () => boolean = () => false;
   /** A statement that the model doesn't know. */
   unknown: string | undefined;
   readonly #sessions = new Set<{ user: string; end: () => void }>();
@@ -226,6 +228,7 @@ export class PostgresModel {
       for (const [pattern, change] of changesOf) {
         const [, first, second] = pattern.exec(sql) ?? [];
         if (first === undefined) continue;
+        if (this.refusesPasswords() && sql.includes(" PASSWORD '")) throw new ModelSqlError('22023');
         change(unquoted(first), second ?? '');
         return [];
       }

@@ -5,7 +5,7 @@ import { type ModelSession, ModelSqlError, type PostgresModel } from './postgres
 /** A server that a client may find up, down, or silent. */
 export interface ModelServer {
   readonly model: PostgresModel;
-  readonly state: () => 'up' | 'down' | 'hanging';
+  readonly state: () => 'up' | 'down' | 'hanging' | 'full';
 }
 
 const lost = (code: string) => Object.assign(new Error('the connection broke'), { code });
@@ -58,6 +58,7 @@ export function connectModels(
           return lost('ECONNRESET');
         },
         effect: () => {
+          if (server.state() === 'full') throw new ModelSqlError('53300');
           if (server.state() !== 'up') throw lost('ECONNREFUSED');
           const fresh = server.model.logIn(user, String(password));
           opened = fresh;
@@ -90,6 +91,7 @@ export function connectModels(
             throw new Error('Query read timeout');
           }
           if (!session.isOpen()) throw lost('57P01');
+          if (me && server.model.refusesPasswords()) world.troubles.note(me.name);
           const answer = session.query(sql, values);
           if (!(answer instanceof Promise)) return answer;
           let waits = true;

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { Outcome, Plan } from './world.ts';
+import type { Outcome, Plan } from './plan.ts';
 
 /** The simulation itself broke: no finding about Keyturn. */
 export class HarnessError extends Error {

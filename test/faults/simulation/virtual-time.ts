@@ -1,3 +1,5 @@
+export const minute = 60_000;
+
 /**
  * Time that passes from one event to the next. Between two events everything that needs no time comes to rest, so that what
  * runs, runs in one order: that of the events.

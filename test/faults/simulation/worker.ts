@@ -1,6 +1,7 @@
 // A thread that runs one plan after another. Its machine's randomness and clock are replaced, so nothing else runs here.
 import { parentPort } from 'node:worker_threads';
-import { type Plan, simulate } from './world.ts';
+import type { Plan } from './plan.ts';
+import { simulate } from './simulate.ts';
 
 parentPort?.on('message', (plan: Plan) => {
   simulate(plan).then(
