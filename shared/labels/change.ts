@@ -44,7 +44,7 @@ export function changeOf(versionId: string, facts: LabelFacts): Change {
   if (!own.includes('AWSCURRENT')) {
     const superseded = own.includes('AWSPREVIOUS');
     const deprecated = own.length === 0 && created !== undefined && !listedInUse?.has(versionId);
-    return { kind: superseded || deprecated ? 'stale' : 'unseen' };
+    return { kind: superseded || (deprecated && isOvertaken(created, facts)) ? 'stale' : 'unseen' };
   }
   if (created === undefined) return { kind: 'unseen' };
   const newest = Object.values(createdAt).every((date) => date <= created);
@@ -69,6 +69,16 @@ export function inForceSince(
   const noted = lastRotatedAt !== undefined && lastRotatedAt >= createdAt;
   const since = noted ? lastRotatedAt : (lastChangedAt ?? createdAt);
   return since > createdAt ? since : createdAt;
+}
+
+/**
+ * Whether a newer version is AWSCURRENT. One without labels that is newer itself may have had AWSPENDING taken off and put back: reads
+ * that lag show it as it was between.
+ */
+function isOvertaken(created: Date, { stages, createdAt }: LabelFacts): boolean {
+  const current = Object.keys(stages).find((id) => stagesOf(id, stages).includes('AWSCURRENT'));
+  const currentCreated = current === undefined ? undefined : createdAt[current];
+  return currentCreated !== undefined && currentCreated >= created;
 }
 
 function stagesOf(versionId: string, stages: LabelFacts['stages']): readonly string[] {

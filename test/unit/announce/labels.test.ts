@@ -61,7 +61,14 @@ test('a version that the listing shows and Describe does not know yet is no old 
   const stages = { a: ['AWSCURRENT'] };
   const facts = { stages, createdAt: { a: at(0), b: at(5) }, lastRotatedAt: undefined };
   expect(changeOf('b', { ...facts, listedInUse: new Set(['a', 'b']) }).kind).toBe('unseen');
-  expect(changeOf('b', { ...facts, listedInUse: new Set(['a']) }).kind).toBe('stale');
+});
+
+test('a version without labels is an old one where a newer one is AWSCURRENT, and else was perhaps read between two labels', () => {
+  const facts = { createdAt: { a: at(0), b: at(5), c: at(7) }, lastRotatedAt: undefined };
+  const listedInUse = new Set<string>();
+  expect(changeOf('b', { ...facts, stages: { c: ['AWSCURRENT'] }, listedInUse }).kind).toBe('stale');
+  expect(changeOf('b', { ...facts, stages: { a: ['AWSCURRENT'] }, listedInUse }).kind).toBe('unseen');
+  expect(changeOf('b', { ...facts, stages: {}, listedInUse }).kind).toBe('unseen');
 });
 
 test('version ids that are names of Object’s own do not confuse it', () => {
