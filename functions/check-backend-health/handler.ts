@@ -55,11 +55,20 @@ const vault = connectVault({
   login: vaultLogin(environment, secretsManager),
 });
 
-export const handler = middy<{ id?: string }, void>()
+/** A schedule's event names its run; a person may call without one. */
+const request = z.object({
+  id: z
+    .string()
+    .regex(/^[\w-]{1,64}$/)
+    .optional(),
+});
+
+export const handler = middy<unknown, void>()
   .use([injectLambdaContext(log), traced()])
-  .handler((event, context) =>
-    checkHealth(
+  .handler((event, context) => {
+    const { id: runId = context.awsRequestId } = parsed('The event of the schedule', request, event);
+    return checkHealth(
       { secretsManager, vault, vaultAddress: environment.VAULT_ADDR },
-      { ...record, runId: event.id ?? context.awsRequestId, deadlineMs, log },
-    ),
-  );
+      { ...record, runId, deadlineMs, log },
+    );
+  });

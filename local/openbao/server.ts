@@ -16,14 +16,15 @@ export type OpenBao = Part & {
 
 /**
  * Starts OpenBao in dev mode, in memory, KV v2 at `secret/`. It takes `port` and the one after it. With `auditFile` it writes
- * each request and answer there, a line of JSON each.
+ * each request and answer there, a line of JSON each, values as HMACs; with `rawAuditFile` as they are.
  */
 export async function startOpenBao(options: {
   port: number;
   logFile: string;
   auditFile?: string;
+  rawAuditFile?: string;
 }): Promise<OpenBao> {
-  const { port, logFile, auditFile } = options;
+  const { port, logFile, auditFile, rawAuditFile } = options;
   const url = `http://127.0.0.1:${port}`;
   const rootToken = 'root';
   const part = startPart(
@@ -34,7 +35,8 @@ export async function startOpenBao(options: {
       `-dev-root-token-id=${rootToken}`,
       `-dev-listen-address=127.0.0.1:${port}`,
       '-dev-no-store-token',
-      ...(auditFile === undefined ? [] : [`-config=${auditDevice(auditFile)}`]),
+      ...(auditFile === undefined ? [] : [`-config=${auditDevice('file', auditFile)}`]),
+      ...(rawAuditFile === undefined ? [] : [`-config=${auditDevice('raw', rawAuditFile)}`]),
     ],
     { logFile },
   );
@@ -66,8 +68,9 @@ export async function startOpenBao(options: {
 }
 
 /** An audit device can't be turned on by the API. */
-function auditDevice(auditFile: string): string {
+function auditDevice(name: 'file' | 'raw', auditFile: string): string {
   const file = `${auditFile}.hcl`;
-  writeFileSync(file, `audit "file" "file" {\n  options { file_path = ${JSON.stringify(auditFile)} }\n}\n`);
+  const options = `file_path = ${JSON.stringify(auditFile)}${name === 'raw' ? '\n    log_raw = "true"' : ''}`;
+  writeFileSync(file, `audit "file" "${name}" {\n  options {\n    ${options}\n  }\n}\n`);
   return file;
 }

@@ -6,6 +6,7 @@ import {
   type SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
 import { SecretTagError } from '../labels/tags.ts';
+import { called } from '../secrets-manager/errors.ts';
 import type { Key, Vault } from './client.ts';
 import { isSameJson, type MirrorDigest } from './digest.ts';
 
@@ -231,16 +232,18 @@ async function versionOf(
   label: 'AWSCURRENT' | 'AWSPREVIOUS',
   client: SecretsManagerClient,
 ): Promise<Version | undefined> {
-  try {
-    const { VersionId, CreatedDate, SecretString } = await client.send(
-      new GetSecretValueCommand({ SecretId: secretId, VersionStage: label }),
-    );
-    if (!VersionId || !CreatedDate) return undefined;
-    return { versionId: VersionId, createdAt: CreatedDate, value: objectOf(SecretString) };
-  } catch (error) {
-    if (label === 'AWSPREVIOUS' && error instanceof ResourceNotFoundException) return undefined;
-    throw error;
-  }
+  // Of an answer that is no JSON, the SDK's error quotes what stood there: the value.
+  const answer = await called('GetSecretValue', async () => {
+    try {
+      return await client.send(new GetSecretValueCommand({ SecretId: secretId, VersionStage: label }));
+    } catch (error) {
+      if (label === 'AWSPREVIOUS' && error instanceof ResourceNotFoundException) return undefined;
+      throw error;
+    }
+  });
+  if (!answer?.VersionId || !answer.CreatedDate) return undefined;
+  const { VersionId, CreatedDate, SecretString } = answer;
+  return { versionId: VersionId, createdAt: CreatedDate, value: objectOf(SecretString) };
 }
 
 /**
