@@ -78,15 +78,11 @@ export class Oracle {
     watched.current = to;
     watched.order.push(to.versionId);
     watched.passwords.add(to.password);
-    if (!wasPending) this.unlabelled(watched, to.versionId);
+    // Where it had lost its labels before, a read that lags shows a version whose time is over: see docs/reliability.md.
+    if (!wasPending) for (const effect of effects) watched.effects.add(`${effect} ${to.versionId}`);
     if (from)
       watched.superseded.push({ login: from, until: this.#now() + watched.graceMs, overtaken: false });
     this.#dirty.add(watched);
-  }
-
-  /** Once it has lost its labels, a read that lags shows a version whose time is over: see docs/reliability.md. */
-  unlabelled(watched: Watched, versionId: string): void {
-    for (const effect of effects) watched.effects.add(`${effect} ${versionId}`);
   }
 
   /** A rotation began: what the last one superseded has to work no longer. Gives how many that cut short. */
