@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { parsed } from '../../events/contract.ts';
+import { parsed, versionId } from '../../events/contract.ts';
 import { rotationFailed } from '../../events/rotation-failed/event.ts';
 import { rotationStarted } from '../../events/rotation-started/event.ts';
 import { type DescribedSecret, describeSecret } from '../../shared/labels/read.ts';
@@ -17,8 +17,12 @@ import { testSecret } from '../../shared/rotation/test-secret.ts';
 export const steps = ['createSecret', 'setSecret', 'testSecret', 'finishSecret'] as const;
 const rotationEvent = z.object({
   Step: z.enum(steps),
-  SecretId: z.string().min(1),
-  ClientRequestToken: z.string().min(32).max(64),
+  /** Both are logged. */
+  SecretId: z
+    .string()
+    .max(2_048)
+    .regex(/^[\w/+=.@:-]+$/),
+  ClientRequestToken: versionId,
   RotationToken: z.string().min(36).max(256).optional(),
 });
 export type Step = (typeof steps)[number];
