@@ -12,7 +12,9 @@ export interface Invocation {
   /** How far its clock is from the true time. */
   skewMs: number;
   calls: number;
+  /** Not killed. What it still does when it has ended goes on, as in an environment that Lambda thaws for the next event. */
   alive: boolean;
+  ended: boolean;
   /** What happens at its death: sockets close. */
   readonly atDeath: (() => void)[];
   readonly died: () => void;
@@ -38,7 +40,7 @@ export class KilledError extends Error {
 const nothing = (): Promise<never> => new Promise(() => undefined);
 
 function kill(invocation: Invocation): void {
-  if (!invocation.alive) return;
+  if (!invocation.alive || invocation.ended) return;
   invocation.alive = false;
   for (const end of invocation.atDeath) end();
   invocation.died();
@@ -61,6 +63,7 @@ export function invoke<T>(
       skewMs: off ? skew : 0,
       calls: 0,
       alive: true,
+      ended: false,
       atDeath: [],
       died: () => {
         trace?.(`${name} was killed`);
@@ -70,7 +73,7 @@ export function invoke<T>(
     const done = <V>(settle: (value: V) => void) => {
       return (value: V) => {
         if (!invocation.alive) return;
-        invocation.alive = false;
+        invocation.ended = true;
         trace?.(`${name} ended${value instanceof Error ? ` with ${value.name}: ${value.message}` : ''}`);
         settle(value);
       };
@@ -89,7 +92,17 @@ export function invoke<T>(
 /** An agent's process: it isn't killed, and its calls can fail. */
 export function asAgent<T>(name: string, random: Random, work: () => T): T {
   return storage.run(
-    { name, random, mortal: false, skewMs: 0, calls: 0, alive: true, atDeath: [], died: () => undefined },
+    {
+      name,
+      random,
+      mortal: false,
+      skewMs: 0,
+      calls: 0,
+      alive: true,
+      ended: false,
+      atDeath: [],
+      died: () => undefined,
+    },
     work,
   );
 }
