@@ -1,79 +1,46 @@
-import { once } from 'node:events';
-import { mkdtempSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as z from 'zod';
+import secretLabelUpdated from '../../../events/secret-label-updated/sample.json' with { type: 'json' };
+import { syncRecord } from '../../../functions/sync-vault-mirror/sync-record.ts';
 import { mirrorAppRole } from '../../../local/openbao/approle.ts';
 import { type OpenBao, startOpenBao } from '../../../local/openbao/server.ts';
 import { freePort } from '../../../local/ports.ts';
-import { createEngine, type Engine } from '../../../local/secrets-manager/engine.ts';
-import { appRoleLogin, connectVault, type Vault } from '../../../shared/vault/client.ts';
+import { createEngine } from '../../../local/secrets-manager/engine.ts';
+import { until } from '../../../local/until.ts';
+import { appRoleLogin, connectVault } from '../../../shared/vault/client.ts';
 import { mirrorDigest } from '../../../shared/vault/digest.ts';
 import { syncMirror } from '../../../shared/vault/mirror.ts';
 import { clientOf } from '../../integration/rotation/in-process.ts';
-
-/** What becomes of a request to Vault: `lost`: it is carried out, and its answer never arrives. */
-type Fault = 'none' | 'hangs' | 'resets' | 'lost' | 'garbage' | number;
+import { startVaultProxy, type VaultFault, type VaultProxy } from './vault-proxy.ts';
 
 const parts = new AsyncDisposableStack();
 let bao: OpenBao;
 let appRole: { readonly role_id: string; readonly secret_id: string };
-let address: string;
-let fault: Fault = 'none';
-/** Only requests that begin so meet the fault: `POST /v1/secret/data`. */
-let where = '';
+let vaultFaults: VaultProxy;
+let logFile: string;
 
 beforeAll(async () => {
-  const logFile = join(mkdtempSync(join(tmpdir(), 'keyturn-bao-')), 'bao.log');
+  logFile = join(mkdtempSync(join(tmpdir(), 'keyturn-bao-')), 'bao.log');
   bao = parts.use(await startOpenBao({ port: await freePort({ next: true }), logFile }));
   appRole = await mirrorAppRole(bao);
-  address = await startFaults();
+  vaultFaults = parts.use(await startVaultProxy(bao.url));
 });
 afterAll(() => parts.disposeAsync());
-
-/** Stands in front of Vault and makes the fault of the moment. */
-async function startFaults(): Promise<string> {
-  const server = createServer(async (request, response) => {
-    const meets = `${request.method} ${request.url}`.startsWith(where) ? fault : 'none';
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of request) chunks.push(z.instanceof(Uint8Array).parse(chunk));
-    if (meets === 'hangs') return;
-    if (meets === 'resets') return void request.socket.resetAndDestroy();
-    if (meets === 'garbage') return void response.writeHead(200).end('<html>');
-    if (typeof meets === 'number') return void response.writeHead(meets).end('{"errors":["canary"]}');
-    const { 'x-vault-token': token = '' } = request.headers;
-    const answer = await fetch(`${bao.url}${request.url}`, {
-      method: request.method ?? 'GET',
-      headers: { 'x-vault-token': String(token) },
-      ...(chunks.length > 0 && { body: Buffer.concat(chunks) }),
-    });
-    const body = await answer.text();
-    if (meets === 'lost') return void request.socket.resetAndDestroy();
-    response.writeHead(answer.status, { 'content-type': 'application/json' }).end(body);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  parts.defer(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  const bound = z.object({ port: z.number() }).parse(server.address());
-  return `http://127.0.0.1:${bound.port}`;
-}
 
 const digest = async () => mirrorDigest(Buffer.from('a key for tests'));
 let count = 0;
 
 /** A mirrored secret with a second version that Vault hasn't heard of, and how to mirror it. */
-async function behind(): Promise<{ engine: Engine; path: string; sync: () => Promise<unknown> }> {
-  fault = 'none';
+async function behind({ timeoutMs = 300 } = {}) {
+  vaultFaults.meet('none');
   count += 1;
   const path = `agents/env${count}/credentials`;
   const engine = createEngine();
-  await engine.CreateSecret({
+  const { ARN } = await engine.CreateSecret({
     Name: path,
     SecretString: JSON.stringify({ password: 'canary-1' }),
     Tags: Object.entries({
@@ -82,16 +49,35 @@ async function behind(): Promise<{ engine: Engine; path: string; sync: () => Pro
       'keyturn:mirror': path,
     }).map(([Key, Value]) => ({ Key, Value })),
   });
-  const vault: Vault = connectVault({
-    address,
-    mount: 'secret',
-    timeoutMs: 300,
-    login: appRoleLogin(async () => ({ roleId: appRole.role_id, secretId: appRole.secret_id })),
+  const started = () => ({
+    secretsManager: clientOf(engine),
+    digest,
+    vault: connectVault({
+      address: vaultFaults.address,
+      mount: 'secret',
+      timeoutMs,
+      login: appRoleLogin(async () => ({ roleId: appRole.role_id, secretId: appRole.secret_id })),
+    }),
   });
-  const sync = () => syncMirror(path, { secretsManager: clientOf(engine), vault, digest });
+  const warm = started();
+  const sync = () => syncMirror(path, warm);
   await sync();
-  await engine.PutSecretValue({ SecretId: path, SecretString: JSON.stringify({ password: 'canary-2' }) });
-  return { engine, path, sync };
+  const put = async (password: string) => {
+    const { VersionId } = await engine.PutSecretValue({
+      SecretId: path,
+      SecretString: JSON.stringify({ password }),
+    });
+    return VersionId;
+  };
+  const versionId = await put('canary-2');
+  /** SQS hands the message of that version to a function that has just been started. */
+  const deliver = (ofVersion = versionId) => {
+    const detail = { name: path, labelUpdated: 'AWSCURRENT', versionId: ofVersion };
+    const body = JSON.stringify({ ...secretLabelUpdated, resources: [ARN], detail });
+    const silent = { info: () => undefined, warn: () => undefined };
+    return syncRecord({ body }, { ...started(), log: silent, count: () => undefined });
+  };
+  return { engine, path, sync, put, deliver };
 }
 
 const kv = z.object({
@@ -102,7 +88,9 @@ async function mirrorAt(path: string): Promise<{ password: string; version: numb
   return { password: data.data.password, version: data.metadata.version };
 }
 
-const faults: readonly (readonly [string, Fault, string])[] = [
+const accessors = z.object({ data: z.object({ keys: z.array(z.string()) }) });
+
+const faults: readonly (readonly [string, VaultFault, string])[] = [
   ['is sealed or overloaded (503)', 503, 'VaultUnreachableError'],
   ['is a standby (429)', 429, 'VaultStandbyError'],
   ['is a disaster-recovery secondary (472)', 472, 'VaultStandbyError'],
@@ -123,8 +111,7 @@ describe.each(faults)('while Vault %s', (_, which, error) => {
     ['at the write of the stamp', 'POST /v1/secret/metadata'],
   ])('%s, the mirror is not torn, and catches up afterwards with one write', async (_at, prefix) => {
     const { path, sync } = await behind();
-    fault = which;
-    where = prefix;
+    vaultFaults.meet(which, prefix);
     const failure: unknown = await sync().then(
       () => 'it went through',
       (thrown: unknown) => thrown,
@@ -133,7 +120,7 @@ describe.each(faults)('while Vault %s', (_, which, error) => {
     expect(inspect(failure, { depth: 9, showHidden: true })).not.toContain('canary');
     const torn = await mirrorAt(path);
     expect(['canary-1', 'canary-2']).toContain(torn.password);
-    fault = 'none';
+    vaultFaults.meet('none');
     await sync();
     const { password, version } = await mirrorAt(path);
     expect(password).toBe('canary-2');
@@ -148,10 +135,9 @@ describe.each([
 ])('when the reply to the write of the %s is lost', (_, prefix) => {
   test('the next run finds what it wrote, and the mirror is in sync', async () => {
     const { path, sync } = await behind();
-    fault = 'lost';
-    where = prefix;
+    vaultFaults.meet('lost', prefix);
     await expect(sync()).rejects.toMatchObject({ name: 'VaultUnreachableError' });
-    fault = 'none';
+    vaultFaults.meet('none');
     await sync();
     expect(await mirrorAt(path)).toMatchObject({ password: 'canary-2' });
     expect(await sync()).toBe('unchanged');
@@ -163,6 +149,97 @@ test('a token that Vault has revoked is replaced by a fresh login, within the sa
   await bao.request('PUT', 'sys/leases/revoke-prefix/auth/approle/login');
   expect(await sync()).toBe('written');
   expect(await mirrorAt(path)).toMatchObject({ password: 'canary-2' });
+});
+
+test('a token that has expired is replaced by a fresh login, within the same run', async () => {
+  const role = 'auth/approle/role/keyturn-mirror';
+  await bao.request('POST', role, { token_ttl: '1s', token_max_ttl: '1s' });
+  const tokens = async () => {
+    const { data } = accessors.parse(await bao.request('LIST', 'auth/token/accessors'));
+    return data.keys.length;
+  };
+  const before = await tokens();
+  const { path, sync } = await behind();
+  await until('the token has expired', async () => (await tokens()) <= before);
+  await bao.request('POST', role, { token_ttl: '20m', token_max_ttl: '20m' });
+  expect(await sync()).toBe('written');
+  expect(await mirrorAt(path)).toMatchObject({ password: 'canary-2' });
+});
+
+test('while Vault is sealed the message goes back to the queue, and once it is unsealed the mirror follows', async () => {
+  const { path, deliver } = await behind();
+  const [, key = ''] = /Unseal Key: (\S+)/.exec(readFileSync(logFile, 'utf8')) ?? [];
+  await bao.seal();
+  await expect(deliver().finally(() => bao.unseal(key))).rejects.toMatchObject({ name: 'VaultSealedError' });
+  await until('Vault is active again', () => mirrorAt(path));
+  await deliver();
+  expect(await mirrorAt(path)).toMatchObject({ password: 'canary-2' });
+});
+
+describe('SQS delivers a message again in the midst of its handling', () => {
+  test.each([
+    ['of the read', 'GET /v1/secret/data'],
+    ['of the write of the value', 'POST /v1/secret/data'],
+    ['of the write of the stamp', 'POST /v1/secret/metadata'],
+  ])('%s: the second handling ends it, and the first takes nothing back', async (_, prefix) => {
+    const { path, sync, deliver } = await behind({ timeoutMs: 30_000 });
+    vaultFaults.meet('held', prefix);
+    const first = Promise.allSettled([deliver()]);
+    await until('the first handling is held', async () => vaultFaults.isHolding());
+    await deliver();
+    expect(await mirrorAt(path)).toMatchObject({ password: 'canary-2' });
+    vaultFaults.letGo();
+    const [outcome] = await first;
+    if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ name: 'CasMismatchError' });
+    await deliver();
+    expect(await mirrorAt(path)).toMatchObject({ password: 'canary-2' });
+    expect(await sync()).toBe('unchanged');
+  });
+
+  test.each([
+    ['of the read', 'GET /v1/secret/data'],
+    ['of the write of the value', 'POST /v1/secret/data'],
+    ['of the write of the stamp', 'POST /v1/secret/metadata'],
+  ])('%s, and meanwhile the secret is rotated: the mirror never goes back', async (_, prefix) => {
+    const { path, sync, put, deliver } = await behind({ timeoutMs: 30_000 });
+    vaultFaults.meet('held', prefix);
+    const first = Promise.allSettled([deliver()]);
+    await until('the first handling is held', async () => vaultFaults.isHolding());
+    await deliver(await put('canary-3'));
+    expect(await mirrorAt(path)).toMatchObject({ password: 'canary-3' });
+    vaultFaults.letGo();
+    await first;
+    expect(await mirrorAt(path)).toMatchObject({ password: 'canary-3' });
+    await deliver();
+    expect(await mirrorAt(path)).toMatchObject({ password: 'canary-3' });
+    expect(await sync()).toBe('unchanged');
+  });
+});
+
+describe('a message that failed as often as its queue allows is redriven from the dead letters', () => {
+  const died = async (deliver: () => Promise<void>) => {
+    vaultFaults.meet(503);
+    for (let receive = 0; receive < 20; receive += 1)
+      await expect(deliver()).rejects.toMatchObject({ name: 'VaultUnreachableError' });
+    vaultFaults.meet('none');
+  };
+
+  test('and the mirror follows', async () => {
+    const { path, deliver } = await behind();
+    await died(deliver);
+    await deliver();
+    expect(await mirrorAt(path)).toMatchObject({ password: 'canary-2' });
+  });
+
+  test('after the secret was rotated again: the mirror stays at the latest version', async () => {
+    const { path, sync, put, deliver } = await behind();
+    await died(deliver);
+    await deliver(await put('canary-3'));
+    const { version } = await mirrorAt(path);
+    await deliver();
+    expect(await mirrorAt(path)).toEqual({ password: 'canary-3', version });
+    expect(await sync()).toBe('unchanged');
+  });
 });
 
 test('of two runs at once one writes, and the other loses the check-and-set or finds it done', async () => {
