@@ -19,11 +19,15 @@ const documentCommands: Readonly<Record<string, string>> = {
   Delete: 'DeleteItem',
 };
 
-/**
- * The actions that a function's code can call: the commands that are left in its bundle once what it never uses is shaken
- * off. Packages stay outside, so that only code of ours counts.
- */
-export async function callsOf(name: string): Promise<string[]> {
+const bundles = new Map<string, Promise<string>>();
+/** What is left of a function's code once what it never uses is shaken off. Packages stay outside: only code of ours counts. */
+function codeOf(name: string): Promise<string> {
+  const code = bundles.get(name) ?? bundled(name);
+  bundles.set(name, code);
+  return code;
+}
+
+async function bundled(name: string): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [join(root, `functions/${name}/handler.ts`)],
     bundle: true,
@@ -34,7 +38,23 @@ export async function callsOf(name: string): Promise<string[]> {
     format: 'esm',
     logLevel: 'silent',
   });
-  const code = outputFiles.map(({ text }) => text).join('\n');
+  return outputFiles.map(({ text }) => text).join('\n');
+}
+
+/** The detail-types of the events that a function's code makes: those whose contract has its `of` called. */
+export async function eventsOf(name: string): Promise<string[]> {
+  const code = await codeOf(name);
+  const contracts = code.matchAll(/var (\w+) = busContract\(\s*"([^"]+)"/g);
+  return [...contracts]
+    .flatMap(([, contract = '', detailType = '']) =>
+      new RegExp(`\\b${contract}\\.of\\(`).test(code) ? detailType : [],
+    )
+    .sort();
+}
+
+/** The actions that a function's code can call: the commands that are left in its bundle. */
+export async function callsOf(name: string): Promise<string[]> {
+  const code = await codeOf(name);
   const imports = [...code.matchAll(/import\s*\{([^}]*)\}\s*from\s*"@aws-sdk\/([\w-]+)"/g)];
   const actions = imports.flatMap(([, names = '', client = '']) => {
     const prefix = prefixes[client] ?? client.replace(/^client-/, '');

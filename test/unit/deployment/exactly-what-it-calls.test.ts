@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { contracts } from '../../../events/contracts.ts';
-import { callsOf } from './calls.ts';
+import { callsOf, eventsOf } from './calls.ts';
 import { type Statement, servicesOf, statementsOfRole } from './statements.ts';
 import { allResources, functions, ofType } from './template.ts';
 
@@ -96,30 +95,66 @@ describe('what a function may do is what its code calls', () => {
       roleOf(role).some(({ actions }) => actions.includes('events:PutEvents')),
     ),
   )(
-    '$name speaks under the name of Keyturn, and says nothing that is not its own to say',
-    ({ function: one }) => {
-      const known = Object.keys(contracts).map((folder) =>
-        folder.replace(
-          /(^|-)([a-z])/g,
-          (_, dash: string, letter: string) => (dash ? ' ' : '') + letter.toUpperCase(),
-        ),
-      );
-      for (const { actions, conditions } of roleOf(one.role)) {
-        if (!actions.includes('events:PutEvents')) continue;
+    '$name speaks under the name of Keyturn, and may say what its code says: nothing else',
+    async ({ name, function: one }) => {
+      const saying = roleOf(one.role).filter(({ actions }) => actions.includes('events:PutEvents'));
+      for (const { resource, conditions } of saying) {
+        expect(resource).toEqual({ 'Fn::GetAtt': 'KeyturnBus.Arn' });
         expect(conditions['events:source']).toEqual(['keyturn']);
-        expect(known).toEqual(expect.arrayContaining([...(conditions['events:detail-type'] ?? ['none'])]));
       }
+      const may = saying.flatMap(({ conditions }) => conditions['events:detail-type'] ?? ['anything']);
+      expect(sorted(may.map(String))).toEqual(await eventsOf(name));
     },
   );
 
-  it('rotate-secret writes a secret only if it is the function that rotates it', () => {
+  it("rotate-secret writes a secret only if it is the platform's, and this the function that rotates it", () => {
     const writing = roleOf('RotateSecretRole').filter(({ actions }) =>
-      actions.includes('secretsmanager:PutSecretValue'),
+      actions.some((action) => /^secretsmanager:(?!Get|BatchGet|Describe|List)/.test(action)),
     );
     expect(writing).toHaveLength(1);
-    expect(
-      JSON.stringify(writing[0]?.conditions['secretsmanager:resource/AllowRotationLambdaArn']),
-    ).toContain('-rotate-secret');
+    expect(writing[0]).toMatchObject({
+      conditions: {
+        'aws:ResourceTag/managed_by': ['agent-platform'],
+        'secretsmanager:resource/AllowRotationLambdaArn': [
+          {
+            'Fn::Sub': expect.stringMatching(
+              /:\$\{AWS::AccountId\}:function:\$\{self:service\}-\$\{sls:stage\}-rotate-secret$/,
+            ),
+          },
+        ],
+      },
+      operators: {
+        'aws:ResourceTag/managed_by': 'StringEquals',
+        'secretsmanager:resource/AllowRotationLambdaArn': 'StringEquals',
+      },
+    });
+  });
+
+  it.each(
+    ofType('AWS::IAM::Role').filter(([, role]) =>
+      statementsOfRole(role).some(({ actions }) => actions.includes('iam:PassRole')),
+    ),
+  )('%s hands on the role of a schedule, to a schedule: no other', (_id, role) => {
+    const passing = statementsOfRole(role).filter(({ actions }) => actions.includes('iam:PassRole'));
+    expect(passing.map(({ resource, conditions }) => [resource, conditions])).toEqual([
+      [{ 'Fn::GetAtt': 'GraceSchedulerRole.Arn' }, { 'iam:PassedToService': ['scheduler.amazonaws.com'] }],
+    ]);
+  });
+
+  it('the role of a schedule ends grace periods and leaves what it could not deliver: nothing else', () => {
+    const allowed = roleOf('GraceSchedulerRole').map(({ actions, resource }) => [actions.join(), resource]);
+    expect(allowed).toEqual([
+      ['lambda:InvokeFunction', { 'Fn::Sub': expect.stringMatching(/-revoke-superseded$/) }],
+      ['sqs:SendMessage', { 'Fn::GetAtt': 'DeadLetters.Arn' }],
+      ['kms:Decrypt,kms:GenerateDataKey*', { 'Fn::GetAtt': 'SecretsKey.Arn' }],
+    ]);
+  });
+
+  it('record-adoption keeps adoptions, and can not touch what has been alerted or declared', () => {
+    const writing = roleOf('RecordAdoptionRole').filter(({ actions }) =>
+      actions.includes('dynamodb:PutItem'),
+    );
+    expect(writing.map(({ conditions }) => conditions)).toEqual([{ 'dynamodb:LeadingKeys': ['adoption#*'] }]);
   });
 
   it.each(

@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { root } from '../../../local/root.ts';
 import { allowedBy, allResources, functions, ofType } from './template.ts';
 
 /** The actions that AWS gives no resource of their own: the only ones that may have `*`. */
@@ -18,9 +21,60 @@ describe('what a deployment lets each function do', () => {
     for (const { actions, resource } of allowedBy(role)) {
       for (const action of actions) {
         expect(action).toMatch(/^[a-z]+:[A-Za-z]+$|^kms:GenerateDataKey\*$/);
-        if (resource === '*') expect(withoutResource).toContain(action);
+        if (JSON.stringify(resource).includes('"*"')) expect(withoutResource).toContain(action);
       }
     }
+  });
+
+  /** What a role may name as a resource. A `*` stands at the end only: for the suffix of a secret, a stream of its own log. */
+  const named = [
+    /^secret:\$\{param:(agentSecrets|adminSecrets)\}$/,
+    /^secret:\$\{param:(vaultLoginSecret|mirrorDigestSecret)\}-\*$/,
+    /^log-group:\/aws\/lambda\/\$\{self:service\}-\$\{sls:stage\}-[a-z-]+:\*$/,
+    /^function:\$\{self:service\}-\$\{sls:stage\}-[a-z-]+$/,
+    /^schedule\/\$\{GraceSchedules\}\/\*$/,
+  ];
+  it.each(ofType('AWS::IAM::Role'))('%s reaches nothing that is not of this deployment', (_id, role) => {
+    for (const { actions, resource } of allowedBy(role)) {
+      for (const one of [resource].flat()) {
+        if (one === '*') continue;
+        const text = JSON.stringify(one);
+        const arn =
+          /^\{"Fn::Sub":"arn:\$\{AWS::Partition\}:[a-z]+:\$\{AWS::Region\}:\$\{AWS::AccountId\}:(.*)"\}$/.exec(
+            text,
+          )?.[1];
+        if (arn === undefined) expect(text).toMatch(/^\{"(Ref":"\w+|Fn::GetAtt":"\w+\.Arn)"\}$/);
+        else expect([actions, arn, named.some((pattern) => pattern.test(arn))]).toEqual([actions, arn, true]);
+      }
+    }
+  });
+
+  it.each(functions)('$name writes its own log, and no other', ({ name, function: { role } }) => {
+    const logs = allowedBy(allResources[role] ?? { Type: 'none', Properties: {} })
+      .filter(({ actions }) => actions.some((action) => action.startsWith('logs:')))
+      .map(({ resource }) => JSON.stringify(resource));
+    expect(logs).toEqual([expect.stringContaining(`-${name}:*"`)]);
+  });
+
+  it.each(ofType('AWS::IAM::Role'))('%s has no condition that lets in all but what it names', (_id, role) => {
+    const narrowing = /^(StringEquals|StringLike|ArnEquals|ArnLike|Bool|ForAllValues:StringLike)$/;
+    for (const { condition } of allowedBy(role))
+      for (const operator of Object.keys(condition)) expect(operator).toMatch(narrowing);
+  });
+
+  it('the one policy of AWS that a role has is for the network of a function in a VPC', () => {
+    const fromNetwork = /^\$\{file\(shared\/deployment\/network\/\$\{param:network\}\.yml\):policies\}$/;
+    const withPolicies = ofType('AWS::IAM::Role').filter(
+      ([, { Properties }]) => Properties.ManagedPolicyArns,
+    );
+    for (const [, { Properties }] of withPolicies) expect(Properties.ManagedPolicyArns).toMatch(fromNetwork);
+    const inNetwork = functions.filter((one) => one.function.vpc).map((one) => one.function.role);
+    expect(withPolicies.map(([id]) => id).sort()).toEqual(inNetwork.sort());
+    const inVpc = readFileSync(join(root, 'shared/deployment/network/vpc.yml'), 'utf8');
+    expect(inVpc.match(/policy\/[^"]*/g)).toEqual(['policy/service-role/AWSLambdaENIManagementAccess']);
+    expect(readFileSync(join(root, 'shared/deployment/network/public.yml'), 'utf8')).toContain(
+      'policies: []',
+    );
   });
 
   it('lets only rotate-secret write secrets; the reconciler may let a pending version go', () => {

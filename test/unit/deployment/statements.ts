@@ -18,6 +18,8 @@ export interface Statement {
   readonly actions: readonly string[];
   readonly resource: unknown;
   readonly conditions: Readonly<Record<string, readonly unknown[]>>;
+  /** How each of those keys is compared: `aws:SourceAccount` -> `StringEquals`. */
+  readonly operators: Readonly<Record<string, string>>;
 }
 
 /** The statements of a policy's document. */
@@ -30,6 +32,11 @@ export const statementsOf = (policyDocument: unknown): Statement[] =>
     conditions: Object.fromEntries(
       Object.values(one.Condition).flatMap((keys) =>
         Object.entries(keys).map(([key, values]) => [key, [values].flat()]),
+      ),
+    ),
+    operators: Object.fromEntries(
+      Object.entries(one.Condition).flatMap(([operator, keys]) =>
+        Object.keys(keys).map((key) => [key, operator]),
       ),
     ),
   }));

@@ -25,9 +25,17 @@ const functionFile = z.strictObject({
 });
 const sharedFile = z.looseObject({ Resources: resources });
 
-const parameters = z
-  .object({ params: z.object({ default: z.record(z.string(), z.unknown()) }) })
-  .parse(parse(readFileSync(join(root, 'serverless.yml'), 'utf8'))).params.default;
+const deployment = z
+  .object({
+    params: z.object({ default: z.record(z.string(), z.unknown()) }),
+    provider: z.looseObject({ environment: z.record(z.string(), z.unknown()) }),
+  })
+  .parse(parse(readFileSync(join(root, 'serverless.yml'), 'utf8')));
+
+/** The parameters of a deployment, each with its default. */
+export const parameters = deployment.params.default;
+/** What every function is given, besides its own environment. */
+export const sharedEnvironment = deployment.provider.environment;
 
 /** A file of the deployment. A value that is a parameter, and nothing else, is the parameter's default. */
 const read = (file: string): unknown =>
