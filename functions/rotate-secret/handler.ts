@@ -9,6 +9,7 @@ import { parsed } from '../../events/contract.ts';
 import { eventBus } from '../../shared/notification/event-bus.ts';
 import { counting } from '../../shared/observability/metrics.ts';
 import { traced } from '../../shared/observability/tracing.ts';
+import { secretsManagerTime } from '../../shared/secrets-manager/time.ts';
 import { rotateSecret } from './rotate-secret.ts';
 
 const environment = parsed(
@@ -25,13 +26,15 @@ const environment = parsed(
 );
 const log = new Logger();
 const client = { customUserAgent: [['keyturn', 'rotate-secret']] as [string, string][] };
+const secretsManager = new SecretsManagerClient(client);
 const dependencies = {
-  secretsManager: new SecretsManagerClient(client),
+  secretsManager,
   bus: eventBus(new EventBridgeClient(client), environment.EVENT_BUS_NAME),
   allowedSecrets: environment.ALLOWED_SECRETS.length > 0 ? environment.ALLOWED_SECRETS : undefined,
   log,
   count: counting(),
-  now: () => new Date(),
+  // A failure is compared with the success before it and after it, which AWS dates.
+  now: secretsManagerTime(secretsManager),
   pause,
 };
 

@@ -7,6 +7,7 @@ import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import * as z from 'zod';
+import { rotationFailed } from '../../../events/rotation-failed/event.ts';
 import { mirrorAppRole } from '../../../local/openbao/approle.ts';
 import { startOpenBao } from '../../../local/openbao/server.ts';
 import { freePort } from '../../../local/ports.ts';
@@ -224,5 +225,24 @@ describe('while EventBridge fails in part (FailedEntryCount > 0)', () => {
     expect(error).toBeInstanceOf(Error);
     expect(whileRefused).toMatchObject({ name: error instanceof Error ? error.name : '' });
     expect(told()).toEqual(['Rotation Failed']);
+  });
+});
+
+describe.each([
+  ['5 minutes fast', -5],
+  ['5 minutes slow', 5],
+] as const)('while the clock of a function is %s', (_, theirs) => {
+  test('a failed rotation is dated by AWS, so that the success before it or after it is not mistaken', async () => {
+    const { events, run } = await startedFor('rotate-secret');
+    const offsetMs = theirs * minuteMs;
+    const awsDate = new Date(Date.now() + offsetMs).toUTCString();
+    await aws.inject([
+      { service: 'secretsmanager', operation: 'PutSecretValue', error: { code: 'EncryptionFailure' } },
+      { service: 'secretsmanager', response: { set_headers: { Date: awsDate } } },
+    ]);
+    expect(await run(events[0])).toHaveProperty('error');
+    const [entry] = bus.taken;
+    const { failedAt } = rotationFailed.schema.shape.detail.parse(JSON.parse(entry?.Detail ?? '{}'));
+    expect(Math.abs(Date.parse(failedAt) - Date.parse(awsDate))).toBeLessThan(minuteMs);
   });
 });

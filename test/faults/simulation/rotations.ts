@@ -6,7 +6,7 @@ import { isStillWanted, quietMs } from './failing-steps.ts';
 import { nameOf } from './invocation.ts';
 import { type Line, lineOf } from './line.ts';
 import type { Random } from './random.ts';
-import { logOf, ownClock, runOf } from './runs.ts';
+import { logOf, runOf, theirClock } from './runs.ts';
 import { uuidOf } from './substitutes.ts';
 import { minute } from './virtual-time.ts';
 import type { World } from './world.ts';
@@ -35,7 +35,7 @@ function step(world: World, event: RotationEvent, line: Line): Promise<void> {
       bus,
       log: logOf(world, line),
       count: () => undefined,
-      now: ownClock(world),
+      now: theirClock(world),
       pause: time.sleep,
       allowedSecrets: undefined,
     }),
