@@ -34,7 +34,8 @@ export function newly<Found extends Finding>(
 }
 
 /**
- * What a look at the fleet changes. A finding that was there at the last look too is no news, repaired each time or not.
+ * What a look at the fleet changes; undefined: nothing, so that runs at the same time have a record to themselves who have
+ * something to tell. A finding that was there at the last look too is no news, repaired each time or not.
  *
  * @param checked the ARNs that were looked at: what is open for others stays open. `all`: the whole fleet.
  */
@@ -43,13 +44,14 @@ export function looked(
   findings: readonly Finding[],
   checked: ReadonlySet<string> | 'all',
   now: Date,
-): { readonly state: OpenFindings; readonly alert?: FindingsAlert } {
+): { readonly state: OpenFindings; readonly alert?: FindingsAlert } | undefined {
   const at = now.toISOString();
   const since = before.since ?? at;
   const found = newly(before, findings);
   const amiss = new Set(findings.map(({ secretArn }) => digest(secretArn)));
   const looks = checked === 'all' ? undefined : new Set([...checked].map(digest));
   const kept = before.open.filter((arn) => amiss.has(arn) || (looks !== undefined && !looks.has(arn)));
+  if (found.length === 0 && kept.length === before.open.length) return undefined;
   const open = [...kept, ...new Set(found.map(({ secretArn }) => digest(secretArn)))];
   if (open.length === 0) {
     const recovered = { state: 'recovered', since, at, count: 0, examples: [] } as const;

@@ -140,6 +140,11 @@ export function connectVault(options: {
     const answer = await request(() => client.read(at('data', path)));
     return answer === undefined ? undefined : parsed(answers.data, answer).data;
   };
+  const keyOf = ({ data, metadata }: z.output<typeof answers.data>['data']): Key => ({
+    currentVersion: metadata.version,
+    custom: metadata.custom_metadata ?? {},
+    data,
+  });
   const readMetadata = async (path: string): Promise<KeyMetadata | undefined> => {
     const answer = await request(() => client.read(at('metadata', path)));
     if (answer === undefined) return undefined;
@@ -159,9 +164,12 @@ export function connectVault(options: {
     readMetadata,
     async readKey(path) {
       const found = await readData(path);
-      if (found === undefined) return readMetadata(path);
-      const { version, custom_metadata } = found.metadata;
-      return { currentVersion: version, custom: custom_metadata ?? {}, data: found.data };
+      if (found) return keyOf(found);
+      const known = await readMetadata(path);
+      if (!known || known.currentVersion === 0) return known;
+      // Deleted, or written between the two reads: that would look missing, and be written once more.
+      const written = await readData(path);
+      return written ? keyOf(written) : known;
     },
     async writeCustomMetadata(path, custom) {
       const answer = await request(() => client.write(at('metadata', path), { custom_metadata: custom }));

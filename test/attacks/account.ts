@@ -86,10 +86,11 @@ export async function startAccount({
     calls.push(call);
     if (asked > 0) return undefined;
     if (isDead) return 'killed';
+    if (!strike) return undefined;
     const same = calls.slice(eventFrom).filter((other) => likeness(other) === likeness(call));
     if (same.length > alike) return undefined;
     counted += 1;
-    if (counted !== strike?.nth) return undefined;
+    if (counted !== strike.nth) return undefined;
     isStruck = true;
     isDead = strike.fault === 'killed';
     return strike.fault;

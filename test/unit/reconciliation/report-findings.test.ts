@@ -58,6 +58,12 @@ describe('what a look at the fleet found', () => {
     expect(events).toHaveLength(1);
   });
 
+  test('leaves the record alone where it is no news, so that a hundred runs at once keep none from telling', async () => {
+    const { alerts, look } = onCall();
+    await Promise.all([look([overdue('a')]), ...Array.from({ length: 100 }, () => look([]))]);
+    expect(alerts.map(({ state }) => state)[0]).toBe('found');
+  });
+
   test('is one alert and an event each, for a thousand secrets at once', async () => {
     const { alerts, events, look } = onCall();
     await look(Array.from({ length: 1_000 }, (_, index) => overdue(`agent-${index}`)));
