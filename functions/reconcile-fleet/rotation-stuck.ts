@@ -89,15 +89,20 @@ export async function complete(stuck: IncompleteRotation, parts: ReconcileParts)
 /**
  * Lets the pending version go, and begins the next rotation where rotation is on. AWSCURRENT is untouched, and the twin that
  * the version may have been given to is overwritten by that next rotation. Killed between the two, the secret is overdue by
- * its dates, or rotates with its schedule.
+ * its dates, or rotates with its schedule. A run at the same time may have completed the rotation before the version was let go,
+ * and can't any more after it: another one on top would overwrite a login in its grace.
  */
 export async function abandon(
   { secret, versionId, createdAt }: IncompleteRotation,
-  { secretsManager, turns }: ReconcileParts,
+  { secretsManager, turns }: Pick<ReconcileParts, 'secretsManager' | 'turns'>,
 ): Promise<Ended> {
   await turns.write();
   await releasePending(secretsManager, secret.arn, versionId);
   const current = versionWith('AWSCURRENT', secret);
+  const left = await describeFleetSecret(secretsManager, secret.arn);
+  if (!left || versionWith('AWSCURRENT', left) !== current) {
+    return { outcome: 'repaired', more: ['another run has completed a rotation'] };
+  }
   if (!secret.rotationEnabled || current === undefined) {
     return { outcome: 'repaired', more: ['its version was let go; rotation is off'] };
   }

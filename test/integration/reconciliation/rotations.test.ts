@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { abandon, incompleteRotation } from '../../../functions/reconcile-fleet/rotation-stuck.ts';
 import { versionDates } from '../../../shared/labels/read.ts';
 import { rotateOnce } from '../../../shared/reconciliation/rotate-once.ts';
 import { clientOf } from '../rotation/in-process.ts';
@@ -178,6 +179,30 @@ describe('a rotation that is stuck', () => {
     fleet.clock.advance(20 * 60_000);
     await fleet.reconcile();
     expect(pendingOf(await fleet.labels(agent))).toBeUndefined();
+  });
+
+  it('is not followed by another where a run at the same time has completed it: that would end a login in its grace', async () => {
+    const agent = await fleet.addAgent('overtaken');
+    const first = await fleet.valueOf(agent);
+    fleet.failRotations((step) => {
+      if (step === 'finishSecret') throw new Error('killed');
+    });
+    await fleet.rotate(agent);
+    fleet.failRotations(undefined);
+    const parts = {
+      secretsManager: clientOf(fleet.engine),
+      turns: { list: async () => undefined, write: async () => undefined },
+    };
+    const stuck = await incompleteRotation(agent.arn, parts);
+    if (!stuck) return expect.unreachable();
+    fleet.clock.advance(20 * 60_000);
+    await fleet.reconcile();
+    const rotated = Object.keys(await fleet.labels(agent));
+    await abandon(stuck, parts);
+    await fleet.engine.idle();
+    expect(Object.keys(await fleet.labels(agent))).toEqual(rotated);
+    expect((await fleet.valueOf(agent)).reveal().username).toBe('overtaken_b');
+    await asAgent(first, 'SELECT * FROM overtaken_orders');
   });
 
   it('can be abandoned by hand: the next rotation begins at once, with another token', async () => {
