@@ -1,3 +1,4 @@
+import { AwsCallError } from '../shared/aws/errors.ts';
 import { SecretsManagerError } from '../shared/secrets-manager/errors.ts';
 
 /**
@@ -9,9 +10,10 @@ export function sentenceOf(error: unknown): string {
   const code = 'code' in error ? String(error.code) : '';
   // A socket's, which the AWS SDK passes on with its own fields added.
   if (/^E[A-Z]+$/.test(code)) return `the network failed (${code}): look at --region and the address`;
-  if (error instanceof SecretsManagerError) {
+  if (error instanceof SecretsManagerError || error instanceof AwsCallError) {
     const { operation } = error;
-    if (code === 'AccessDeniedException') return refused(`secretsmanager:${operation}`);
+    const action = operation.includes(':') ? operation : `secretsmanager:${operation}`;
+    if (code === 'AccessDeniedException') return refused(action);
     return known.get(code) ?? `AWS answered ${code} to ${operation}`;
   }
   if ('$metadata' in error || known.has(error.name)) return ofAws(error);

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ConflictException, CreateScheduleCommand, type SchedulerClient } from '@aws-sdk/client-scheduler';
 import type { GraceEnded } from '../../events/grace-ended/event.ts';
+import { calledAws } from '../../shared/aws/errors.ts';
 
 export interface GraceSchedule {
   readonly groupName: string;
@@ -28,29 +29,31 @@ export async function scheduleGraceEnd(
   input: GraceEnded,
   now: Date,
 ): Promise<'scheduled' | 'was scheduled'> {
-  try {
-    await client.send(
-      new CreateScheduleCommand({
-        Name: scheduleName(input),
-        GroupName: groupName,
-        ScheduleExpression: `at(${atSecond(input.graceEndsAt, now)})`,
-        ScheduleExpressionTimezone: 'UTC',
-        FlexibleTimeWindow: { Mode: 'OFF' },
-        ActionAfterCompletion: 'DELETE',
-        Target: {
-          Arn: targetArn,
-          RoleArn: roleArn,
-          Input: JSON.stringify(input),
-          RetryPolicy: { MaximumEventAgeInSeconds: 86_400, MaximumRetryAttempts: 185 },
-          DeadLetterConfig: { Arn: deadLetterArn },
-        },
-      }),
-    );
-    return 'scheduled';
-  } catch (error) {
-    if (error instanceof ConflictException) return 'was scheduled';
-    throw error;
-  }
+  return calledAws('scheduler:CreateSchedule', async () => {
+    try {
+      await client.send(
+        new CreateScheduleCommand({
+          Name: scheduleName(input),
+          GroupName: groupName,
+          ScheduleExpression: `at(${atSecond(input.graceEndsAt, now)})`,
+          ScheduleExpressionTimezone: 'UTC',
+          FlexibleTimeWindow: { Mode: 'OFF' },
+          ActionAfterCompletion: 'DELETE',
+          Target: {
+            Arn: targetArn,
+            RoleArn: roleArn,
+            Input: JSON.stringify(input),
+            RetryPolicy: { MaximumEventAgeInSeconds: 86_400, MaximumRetryAttempts: 185 },
+            DeadLetterConfig: { Arn: deadLetterArn },
+          },
+        }),
+      );
+      return 'scheduled';
+    } catch (error) {
+      if (error instanceof ConflictException) return 'was scheduled';
+      throw error;
+    }
+  });
 }
 
 /** Whole seconds, rounded up: grace is never cut short. A time that has passed is moved just ahead, lest it never come. */

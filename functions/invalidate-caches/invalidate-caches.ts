@@ -3,6 +3,7 @@ import { PublishCommand, type SNSClient } from '@aws-sdk/client-sns';
 import { type CacheInvalidation, cacheInvalidation } from '../../events/cache-invalidation/event.ts';
 import { parsed } from '../../events/contract.ts';
 import { secretLabelUpdated } from '../../events/secret-label-updated/event.ts';
+import { calledAws } from '../../shared/aws/errors.ts';
 import { moveOf } from '../../shared/labels/moved.ts';
 import { agentIdOf, graceMsOf, SecretTagError, type Tags } from '../../shared/labels/tags.ts';
 import type { Count } from '../../shared/observability/metrics.ts';
@@ -45,12 +46,14 @@ export async function invalidateCaches(
     movedAt: movedAt.toISOString(),
     ...(supersedes && graceEnd(movedAt, secret.tags)),
   });
-  await sns.send(
-    new PublishCommand({
-      TopicArn: topicArn,
-      Message: JSON.stringify(message),
-      MessageAttributes: { agentId: { DataType: 'String', StringValue: agentId } },
-    }),
+  await calledAws('sns:Publish', () =>
+    sns.send(
+      new PublishCommand({
+        TopicArn: topicArn,
+        Message: JSON.stringify(message),
+        MessageAttributes: { agentId: { DataType: 'String', StringValue: agentId } },
+      }),
+    ),
   );
   count('Invalidations');
 }

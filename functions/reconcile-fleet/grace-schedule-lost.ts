@@ -1,4 +1,5 @@
 import { paginateListSchedules } from '@aws-sdk/client-scheduler';
+import { calledAws } from '../../shared/aws/errors.ts';
 import { rotatedVersions } from '../../shared/reconciliation/rotated-versions.ts';
 import { graceOf } from '../../shared/reconciliation/suspicions.ts';
 import { scheduleGraceEnd, scheduleName } from '../announce-rotation/grace-schedule.ts';
@@ -9,12 +10,15 @@ export const graceScheduleLost: Kind = {
   kind: 'grace-schedule-lost',
 
   async suspects(fleet, { scheduler, schedule, now }) {
-    const names = new Set<string>();
-    const pages = paginateListSchedules(
-      { client: scheduler, pageSize: 100 },
-      { GroupName: schedule.groupName },
-    );
-    for await (const { Schedules = [] } of pages) for (const { Name = '' } of Schedules) names.add(Name);
+    const names = await calledAws('scheduler:ListSchedules', async () => {
+      const listed = new Set<string>();
+      const pages = paginateListSchedules(
+        { client: scheduler, pageSize: 100 },
+        { GroupName: schedule.groupName },
+      );
+      for await (const { Schedules = [] } of pages) for (const { Name = '' } of Schedules) listed.add(Name);
+      return listed;
+    });
     const suspects = fleet.filter((secret) => {
       const grace = graceOf(secret, now());
       if (grace?.kind === 'unreadable') return true;

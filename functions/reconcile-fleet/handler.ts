@@ -10,6 +10,7 @@ import { SNSClient } from '@aws-sdk/client-sns';
 import middy from '@middy/core';
 import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
+import { calledAws } from '../../shared/aws/errors.ts';
 import { alertsTo } from '../../shared/notification/alert.ts';
 import { eventBus } from '../../shared/notification/event-bus.ts';
 import { traced } from '../../shared/observability/tracing.ts';
@@ -98,12 +99,14 @@ export const handler = middy<unknown, unknown>()
     if (!asked.isScheduled) return report;
     const next = nextRound(asked, report);
     if (next) {
-      await lambda.send(
-        new InvokeCommand({
-          FunctionName: context.functionName,
-          InvocationType: 'Event',
-          Payload: JSON.stringify(next),
-        }),
+      await calledAws('lambda:InvokeFunction', () =>
+        lambda.send(
+          new InvokeCommand({
+            FunctionName: context.functionName,
+            InvocationType: 'Event',
+            Payload: JSON.stringify(next),
+          }),
+        ),
       );
       // Failing would have this round repeated besides the next one.
       return undefined;

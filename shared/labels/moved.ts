@@ -1,4 +1,5 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { called } from '../secrets-manager/errors.ts';
 import { type Change, changeOf } from './change.ts';
 import { type DescribedSecret, describeSecret, listVersions } from './read.ts';
 import { isManaged } from './tags.ts';
@@ -27,12 +28,12 @@ export async function moveOf(
   event: { readonly secretArn: string; readonly label: string; readonly versionId: string },
 ): Promise<Move> {
   if (event.label !== 'AWSCURRENT') return { outcome: 'ignored', reason: 'another label' };
-  const secret = await describeSecret(client, event.secretArn);
+  const secret = await called('DescribeSecret', () => describeSecret(client, event.secretArn));
   if (!isManaged(secret.tags)) return { outcome: 'ignored', reason: 'not managed' };
   const change = changeOf(event.versionId, {
     stages: secret.stages,
     lastRotatedAt: secret.lastRotatedAt,
-    ...(await listVersions(client, event.secretArn)),
+    ...(await called('ListSecretVersionIds', () => listVersions(client, event.secretArn))),
   });
   if (change.kind === 'unseen') throw new LabelNotSeenError();
   if (change.kind === 'stale') return { outcome: 'ignored', reason: 'stale' };

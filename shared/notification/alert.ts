@@ -1,4 +1,5 @@
 import { PublishCommand, type SNSClient } from '@aws-sdk/client-sns';
+import { calledAws } from '../aws/errors.ts';
 
 /** What on-call gets: for a person to read, and for a machine to sort by `backend` and `state`. Identifiers and times only. */
 export interface AlertMessage {
@@ -26,16 +27,18 @@ export type SendAlert = (message: AlertMessage) => Promise<void>;
  */
 export function alertsTo(client: SNSClient, topicArn: string): SendAlert {
   return async (message) => {
-    await client.send(
-      new PublishCommand({
-        TopicArn: topicArn,
-        Subject: subject(message.what),
-        Message: JSON.stringify(message, null, 2),
-        MessageAttributes: {
-          backend: { DataType: 'String', StringValue: message.backend },
-          state: { DataType: 'String', StringValue: message.state },
-        },
-      }),
+    await calledAws('sns:Publish', () =>
+      client.send(
+        new PublishCommand({
+          TopicArn: topicArn,
+          Subject: subject(message.what),
+          Message: JSON.stringify(message, null, 2),
+          MessageAttributes: {
+            backend: { DataType: 'String', StringValue: message.backend },
+            state: { DataType: 'String', StringValue: message.state },
+          },
+        }),
+      ),
     );
   };
 }

@@ -1,4 +1,5 @@
 import { type EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
+import { calledAws } from '../aws/errors.ts';
 
 /** EventBridge took the call but not every event. Names the codes only: a refused entry holds the event. */
 export class EventsRefusedError extends Error {
@@ -35,15 +36,17 @@ export function eventBus(client: EventBridgeClient, busName: string): EventBus {
     async publish(events) {
       for (let start = 0; start < events.length; start += entriesPerCall) {
         const sent = events.slice(start, start + entriesPerCall);
-        const answer = await client.send(
-          new PutEventsCommand({
-            Entries: sent.map(({ source, detailType, detail }) => ({
-              EventBusName: busName,
-              Source: source,
-              DetailType: detailType,
-              Detail: JSON.stringify(detail),
-            })),
-          }),
+        const answer = await calledAws('events:PutEvents', () =>
+          client.send(
+            new PutEventsCommand({
+              Entries: sent.map(({ source, detailType, detail }) => ({
+                EventBusName: busName,
+                Source: source,
+                DetailType: detailType,
+                Detail: JSON.stringify(detail),
+              })),
+            }),
+          ),
         );
         const refused = answer.FailedEntryCount ?? 0;
         if (refused > 0) {

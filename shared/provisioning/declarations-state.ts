@@ -7,6 +7,7 @@ import {
   paginateScan,
 } from '@aws-sdk/lib-dynamodb';
 import * as z from 'zod';
+import { calledAws } from '../aws/errors.ts';
 import { type Declaration, declaration } from './declaration.ts';
 
 /** What an agent was declared to be, at the last `apply`: what is, is compared against it. It holds no secret. */
@@ -45,51 +46,60 @@ export function declarationsState(dynamo: DynamoDBClient, table: string): Applie
   const keyOf = (agentId: string) => ({ id: `${prefix}${agentId}` });
   return {
     async read(agentId) {
-      const { Item } = await documents.send(
-        new GetCommand({ TableName: table, Key: keyOf(agentId), ConsistentRead: true }),
+      const { Item } = await calledAws('dynamodb:GetItem', () =>
+        documents.send(new GetCommand({ TableName: table, Key: keyOf(agentId), ConsistentRead: true })),
       );
       return Item && record.parse(Item);
     },
     async write({ revision, phase, declaration: declared }) {
-      try {
-        await documents.send(
-          new PutCommand({
-            TableName: table,
-            Item: { ...keyOf(declared.agentId), revision: revision + 1, phase, declaration: declared },
-            ConditionExpression: 'attribute_not_exists(id) OR revision = :read',
-            ExpressionAttributeValues: { ':read': revision },
-          }),
-        );
-      } catch (error) {
-        if (!(error instanceof ConditionalCheckFailedException)) throw error;
+      const isFirst = await calledAws('dynamodb:PutItem', async () => {
+        try {
+          await documents.send(
+            new PutCommand({
+              TableName: table,
+              Item: { ...keyOf(declared.agentId), revision: revision + 1, phase, declaration: declared },
+              ConditionExpression: 'attribute_not_exists(id) OR revision = :read',
+              ExpressionAttributeValues: { ':read': revision },
+            }),
+          );
+          return true;
+        } catch (error) {
+          if (error instanceof ConditionalCheckFailedException) return false;
+          throw error;
+        }
+      });
+      if (!isFirst)
         throw new DeclarationContendedError(
           `Another run has just changed what ${declared.agentId} is declared to be: try again`,
         );
-      }
     },
     async forget(agentId) {
-      await documents.send(new DeleteCommand({ TableName: table, Key: keyOf(agentId) }));
+      await calledAws('dynamodb:DeleteItem', () =>
+        documents.send(new DeleteCommand({ TableName: table, Key: keyOf(agentId) })),
+      );
     },
     async list() {
-      const known: KnownDeclaration[] = [];
-      const unreadable: string[] = [];
-      const pages = paginateScan(
-        { client: documents },
-        {
-          TableName: table,
-          ConsistentRead: true,
-          FilterExpression: 'begins_with(id, :prefix)',
-          ExpressionAttributeValues: { ':prefix': prefix },
-        },
-      );
-      for await (const { Items = [] } of pages) {
-        for (const item of Items) {
-          const read = record.safeParse(item);
-          if (read.success) known.push(read.data);
-          else unreadable.push(String(item.id).slice(prefix.length));
+      return calledAws('dynamodb:Scan', async () => {
+        const known: KnownDeclaration[] = [];
+        const unreadable: string[] = [];
+        const pages = paginateScan(
+          { client: documents },
+          {
+            TableName: table,
+            ConsistentRead: true,
+            FilterExpression: 'begins_with(id, :prefix)',
+            ExpressionAttributeValues: { ':prefix': prefix },
+          },
+        );
+        for await (const { Items = [] } of pages) {
+          for (const item of Items) {
+            const read = record.safeParse(item);
+            if (read.success) known.push(read.data);
+            else unreadable.push(String(item.id).slice(prefix.length));
+          }
         }
-      }
-      return { known, unreadable };
+        return { known, unreadable };
+      });
     },
   };
 }

@@ -1,3 +1,5 @@
+import { outcomeOf } from '../aws/errors.ts';
+
 /**
  * Secrets Manager refused a call, or didn't answer. The code is AWS's own; AWS's error is left behind, since it holds the
  * request and the response.
@@ -15,17 +17,7 @@ export class SecretsManagerError extends Error {
 
 /** The result of a call to Secrets Manager, or a SecretsManagerError. */
 export async function called<T>(operation: string, call: () => Promise<T>): Promise<T> {
-  const outcome = await call().then(
-    (value) => ({ value }),
-    (error: unknown) => ({ code: codeOf(error) }),
-  );
+  const outcome = await outcomeOf(call);
   if ('code' in outcome) throw new SecretsManagerError(operation, outcome.code);
   return outcome.value;
-}
-
-/** AWS's name of what went wrong; where the network failed, the socket's, which names it better than `Error`. */
-function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown';
-  const code = 'code' in error ? String(error.code) : '';
-  return /^E[A-Z]+$/.test(code) ? code : error.name;
 }

@@ -1,6 +1,7 @@
 import { ConditionalCheckFailedException, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { DynamoDBDocumentClient, PutCommand } from '@aws-sdk/lib-dynamodb';
 import * as z from 'zod';
+import { calledAws } from '../aws/errors.ts';
 
 /** The version of a secret that an agent instance said last that it uses. */
 export interface KeptAdoption {
@@ -41,28 +42,30 @@ export function adoptionsIn(dynamo: DynamoDBClient, table: string): Adoptions {
     async keep({ secretArn, agentInstanceId, versionId, adoptedAt }) {
       // Instants of one length, so that the table can compare them as text.
       const at = new Date(adoptedAt).toISOString();
-      try {
-        await documents.send(
-          new PutCommand({
-            TableName: table,
-            Item: {
-              id: `${adoptionPrefix}${secretArn}#${agentInstanceId}`,
-              secretArn,
-              agentInstanceId,
-              versionId,
-              adoptedAt: at,
-              expiresAt: Math.ceil((Date.parse(at) + keptForMs) / 1_000),
-            },
-            ConditionExpression:
-              'attribute_not_exists(id) OR adoptedAt < :at OR (adoptedAt = :at AND versionId < :version)',
-            ExpressionAttributeValues: { ':at': at, ':version': versionId },
-          }),
-        );
-        return true;
-      } catch (error) {
-        if (error instanceof ConditionalCheckFailedException) return false;
-        throw error;
-      }
+      return calledAws('dynamodb:PutItem', async () => {
+        try {
+          await documents.send(
+            new PutCommand({
+              TableName: table,
+              Item: {
+                id: `${adoptionPrefix}${secretArn}#${agentInstanceId}`,
+                secretArn,
+                agentInstanceId,
+                versionId,
+                adoptedAt: at,
+                expiresAt: Math.ceil((Date.parse(at) + keptForMs) / 1_000),
+              },
+              ConditionExpression:
+                'attribute_not_exists(id) OR adoptedAt < :at OR (adoptedAt = :at AND versionId < :version)',
+              ExpressionAttributeValues: { ':at': at, ':version': versionId },
+            }),
+          );
+          return true;
+        } catch (error) {
+          if (error instanceof ConditionalCheckFailedException) return false;
+          throw error;
+        }
+      });
     },
   };
 }

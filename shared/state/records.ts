@@ -1,6 +1,7 @@
 import { ConditionalCheckFailedException, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { DynamoDBDocumentClient, GetCommand, PutCommand } from '@aws-sdk/lib-dynamodb';
 import * as z from 'zod';
+import { calledAws } from '../aws/errors.ts';
 
 /** What is known of one thing, and the alerts about it that SNS has not confirmed. */
 export interface Kept<State, Alert> {
@@ -36,26 +37,28 @@ export function recordsOf<State, Alert>(
   const id = (key: string) => `${kind}#${key}`;
   return {
     async read(key) {
-      const { Item } = await documents.send(
-        new GetCommand({ TableName: table, Key: { id: id(key) }, ConsistentRead: true }),
+      const { Item } = await calledAws('dynamodb:GetItem', () =>
+        documents.send(new GetCommand({ TableName: table, Key: { id: id(key) }, ConsistentRead: true })),
       );
       return Item && record.parse(Item);
     },
     async write(key, next) {
-      try {
-        await documents.send(
-          new PutCommand({
-            TableName: table,
-            Item: { ...next, id: id(key), revision: next.revision + 1 },
-            ConditionExpression: 'attribute_not_exists(id) OR revision = :read',
-            ExpressionAttributeValues: { ':read': next.revision },
-          }),
-        );
-        return true;
-      } catch (error) {
-        if (error instanceof ConditionalCheckFailedException) return false;
-        throw error;
-      }
+      return calledAws('dynamodb:PutItem', async () => {
+        try {
+          await documents.send(
+            new PutCommand({
+              TableName: table,
+              Item: { ...next, id: id(key), revision: next.revision + 1 },
+              ConditionExpression: 'attribute_not_exists(id) OR revision = :read',
+              ExpressionAttributeValues: { ':read': next.revision },
+            }),
+          );
+          return true;
+        } catch (error) {
+          if (error instanceof ConditionalCheckFailedException) return false;
+          throw error;
+        }
+      });
     },
   };
 }

@@ -115,7 +115,9 @@ export async function examineMirror(
   secretId: string,
   { secretsManager, vault, digest }: MirrorParts,
 ): Promise<ExaminedMirror | 'not-mirrored' | 'deletion-pending'> {
-  const secret = await secretsManager.send(new DescribeSecretCommand({ SecretId: secretId }));
+  const secret = await called('DescribeSecret', () =>
+    secretsManager.send(new DescribeSecretCommand({ SecretId: secretId })),
+  );
   const tags = Object.fromEntries((secret.Tags ?? []).map(({ Key, Value }) => [Key, Value]));
   const tag = tags['keyturn:mirror'];
   if (tag === undefined || tags.managed_by !== 'agent-platform') return 'not-mirrored';
@@ -278,12 +280,14 @@ async function labelsOf(
   secretId: string,
   client: SecretsManagerClient,
 ): Promise<readonly string[] | undefined> {
-  const pages = paginateListSecretVersionIds({ client }, { SecretId: secretId, IncludeDeprecated: true });
-  for await (const { Versions = [] } of pages) {
-    const found = Versions.find((version) => version.VersionId === versionId);
-    if (found) return found.VersionStages ?? [];
-  }
-  return undefined;
+  return called('ListSecretVersionIds', async () => {
+    const pages = paginateListSecretVersionIds({ client }, { SecretId: secretId, IncludeDeprecated: true });
+    for await (const { Versions = [] } of pages) {
+      const found = Versions.find((version) => version.VersionId === versionId);
+      if (found) return found.VersionStages ?? [];
+    }
+    return undefined;
+  });
 }
 
 /** JSON.parse quotes its input in its message, so its error is dropped. */

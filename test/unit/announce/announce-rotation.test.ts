@@ -96,8 +96,13 @@ test('a delivery repeated makes no second schedule, and still announces', async 
 });
 
 test('where the schedule cannot be made, nothing is announced', async () => {
-  scheduler.on(CreateScheduleCommand).rejects(new Error('throttled'));
-  await expect(announce(labelUpdated(current))).rejects.toThrow('throttled');
+  scheduler
+    .on(CreateScheduleCommand)
+    .rejects(Object.assign(new Error('hunter2'), { name: 'ThrottlingException' }));
+  await expect(announce(labelUpdated(current))).rejects.toMatchObject({
+    name: 'AwsCallError',
+    message: 'scheduler:CreateSchedule: ThrottlingException',
+  });
   expect(bus).not.toHaveReceivedCommand(PutEventsCommand);
 });
 

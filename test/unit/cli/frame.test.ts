@@ -4,6 +4,7 @@ import { sentenceOf } from '../../../cli/failure.ts';
 import { terminal } from '../../../cli/output.ts';
 import { programFor } from '../../../cli/program.ts';
 import { table } from '../../../cli/table.ts';
+import { AwsCallError } from '../../../shared/aws/errors.ts';
 import { SecretsManagerError } from '../../../shared/secrets-manager/errors.ts';
 
 it('takes the flags of a deployment before the command as well as behind it', async () => {
@@ -38,6 +39,11 @@ it.each([
   ['InternalServiceError', 'AWS answered InternalServiceError to ListSecrets'],
 ])('says the same of %s where a part of ours called Secrets Manager', (code, expected) => {
   expect(sentenceOf(new SecretsManagerError('ListSecrets', code))).toBe(expected);
+});
+
+it('says the same where a part of ours called another service', () => {
+  const refused = new AwsCallError('dynamodb:GetItem', 'AccessDeniedException');
+  expect(sentenceOf(refused)).toBe('AWS refused dynamodb:GetItem: these credentials may not do that');
 });
 
 it('says nothing of an unknown error but its class', () => {

@@ -78,7 +78,7 @@ test('a failure goes back to the queue, and is logged by its class', async () =>
   aws
     .on(DescribeSecretCommand)
     .rejects(new ResourceNotFoundException({ message: 'canary-3f9d', $metadata: {} }));
-  await expect(synced(sample)).rejects.toThrow(ResourceNotFoundException);
+  await expect(synced(sample)).rejects.toThrow(/^DescribeSecret: ResourceNotFoundException$/);
   expect(counted).toEqual([['Mirrors', { outcome: 'failed' }]]);
   expect(JSON.stringify(warned)).not.toContain('canary-3f9d');
 });
