@@ -170,12 +170,6 @@ export const defects: readonly Defect[] = [
     "if (change.kind === 'unseen') return { outcome: 'ignored', reason: 'stale' };",
   ),
   defect(
-    'a version that lost no label is taken for superseded where one read lags behind the other',
-    'shared/labels/change.ts',
-    ' && !listedInUse?.has(versionId);',
-    ';',
-  ),
-  defect(
     'a rotation is announced before AWSCURRENT moves',
     'functions/rotate-secret/rotate-secret.ts',
     '      return finishSecret(rotation, dependencies);',
