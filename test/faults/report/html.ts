@@ -9,7 +9,7 @@ export function htmlOf(sections: readonly Section[], at: Date): string {
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Keyturn: the proof</title><style>${style}</style></head><body><main>
 <header><p class="brand">Keyturn</p><h1>${verdict}</h1>
-<p class="lead">${sections.length - broken - notRun} parts held, ${broken} broke, ${notRun} were not run. ${escaped(at.toISOString())}</p></header>
+<p class="lead">Parts that held: ${sections.length - broken - notRun}, that broke: ${broken}, not run: ${notRun}. ${escaped(at.toISOString())}</p></header>
 ${sections.map(sectionOf).join('\n')}
 </main></body></html>
 `;
