@@ -35,7 +35,7 @@ const digest = async () => mirrorDigest(Buffer.from('a key for tests'));
 let count = 0;
 
 /** A mirrored secret with a second version that Vault hasn't heard of, and how to mirror it. */
-async function behind({ timeoutMs = 300 } = {}) {
+async function behind({ timeoutMs = 2_000 } = {}) {
   vaultFaults.meet('none');
   count += 1;
   const path = `agents/env${count}/credentials`;
