@@ -11,11 +11,14 @@ import { rotationFailed } from '../../../events/rotation-failed/event.ts';
 import { mirrorAppRole } from '../../../local/openbao/approle.ts';
 import { startOpenBao } from '../../../local/openbao/server.ts';
 import { freePort } from '../../../local/ports.ts';
+import type { Engine } from '../../../local/secrets-manager/engine.ts';
+import { SecretJson } from '../../../shared/credential/secret-json.ts';
+import { SecretValue } from '../../../shared/credential/secret-value.ts';
 import { eventBus } from '../../../shared/notification/event-bus.ts';
-import { deploy } from '../../attacks/deployment.ts';
+import { deploy, type Outcome } from '../../attacks/deployment.ts';
 import { canaries, type Setting, scenarios } from '../../attacks/scenarios.ts';
 import { type Microburst, startMicroburst } from '../../integration/microburst.ts';
-import { postgresForTests } from '../../integration/rotation/setting.ts';
+import { asAgent, postgresForTests } from '../../integration/rotation/setting.ts';
 
 const parts = new AsyncDisposableStack();
 let setting: Setting;
@@ -244,5 +247,92 @@ describe.each([
     const [entry] = bus.taken;
     const { failedAt } = rotationFailed.schema.shape.detail.parse(JSON.parse(entry?.Detail ?? '{}'));
     expect(Math.abs(Date.parse(failedAt) - Date.parse(awsDate))).toBeLessThan(minuteMs);
+  });
+});
+
+/** The engine, whose reads show the labels as they were just before AWSCURRENT moved. */
+function lagging(engine: Engine): Engine {
+  const then = (stages: readonly string[]) =>
+    stages.flatMap((stage) =>
+      stage === 'AWSCURRENT' ? 'AWSPENDING' : stage === 'AWSPREVIOUS' ? 'AWSCURRENT' : [],
+    );
+  return {
+    ...engine,
+    async DescribeSecret(request) {
+      const answer = await engine.DescribeSecret(request);
+      const labelled = Object.entries(answer.VersionIdsToStages ?? {});
+      return {
+        ...answer,
+        VersionIdsToStages: Object.fromEntries(labelled.map(([id, stages]) => [id, then(stages)])),
+      };
+    },
+    async ListSecretVersionIds(request) {
+      const answer = await engine.ListSecretVersionIds(request);
+      return {
+        ...answer,
+        Versions: answer.Versions.map((version) => ({
+          ...version,
+          VersionStages: then(version.VersionStages ?? []),
+        })),
+      };
+    },
+    async GetSecretValue(request) {
+      const { SecretId, VersionId, VersionStage = 'AWSCURRENT' } = request;
+      const shows = VersionId === undefined && VersionStage === 'AWSCURRENT' && SecretId.includes('agents/');
+      return engine.GetSecretValue(shows ? { ...request, VersionStage: 'AWSPREVIOUS' } : request);
+    },
+  };
+}
+
+const refused = ({ answer, error }: Outcome) =>
+  error !== undefined || JSON.stringify(answer ?? null).includes('itemIdentifier');
+
+describe('while reads show the labels of up to 5 s ago', () => {
+  test.each(['announce-rotation', 'invalidate-caches', 'sync-vault-mirror'])(
+    '%s says and writes nothing of the old version, and its repeat is of the new one',
+    async (name) => {
+      const { agent, engine, events, account, run, published, told } = await startedFor(name);
+      const mirror = () =>
+        setting.vault('GET', `secret/data/${agent.name}`).then(
+          (answer) => JSON.stringify(answer),
+          () => '',
+        );
+      account.reset({ engine: lagging(engine) });
+      expect(refused(await run(events[0]))).toBe(true);
+      expect([account.schedules.size, published(), told()]).toEqual([0, 0, []]);
+      expect(await mirror()).not.toContain('password');
+      account.reset({ engine });
+      expect(refused(await run(events[0]))).toBe(false);
+      const { SecretString = '' } = await engine.GetSecretValue({ SecretId: agent.arn });
+      if (name === 'announce-rotation') expect(told()).toEqual(['Secret Rotated']);
+      if (name === 'invalidate-caches') expect(published()).toBe(1);
+      if (name === 'sync-vault-mirror')
+        expect(JSON.parse(await mirror())).toMatchObject({ data: { data: JSON.parse(SecretString) } });
+    },
+  );
+});
+
+describe('an event that is duplicated', () => {
+  test('announce-rotation: makes one schedule, and says the same each time', async () => {
+    const { events, account, run } = await startedFor('announce-rotation');
+    await Promise.all([run(events[0]), run(events[0])]);
+    expect(refused(await run(events[0]))).toBe(false);
+    expect(account.schedules.size).toBe(1);
+    expect(new Set(bus.taken.map(({ Detail }) => Detail)).size).toBe(1);
+  });
+
+  test('alert-rotation-failure: alerts once', async () => {
+    const { events, run, published } = await startedFor('alert-rotation-failure');
+    await Promise.all([run(events[0]), run(events[0])]);
+    await run(events[0]);
+    expect(published()).toBe(1);
+  });
+
+  test('revoke-superseded: leaves the login in force alone', async () => {
+    const { agent, engine, events, run } = await startedFor('revoke-superseded');
+    await Promise.all([run(events[0]), run(events[0])]);
+    expect(refused(await run(events[0]))).toBe(false);
+    const { SecretString = '' } = await engine.GetSecretValue({ SecretId: agent.arn });
+    await asAgent(SecretJson.parse(SecretValue.of(SecretString)), 'SELECT 1');
   });
 });
