@@ -112,21 +112,21 @@ const cases: readonly Case[] = [
     })),
   ),
   {
-    name: "the key can't be used to decrypt",
+    name: 'KMS denies to decrypt',
     aws: onSecrets('GetSecretValue', 'DecryptionFailure'),
     step: 'createSecret',
     error: 'SecretsManagerError',
     says: /DecryptionFailure/,
   },
   {
-    name: "the key can't be used to encrypt",
+    name: 'KMS denies to encrypt',
     aws: onSecrets('PutSecretValue', 'EncryptionFailure'),
     step: 'createSecret',
     error: 'SecretsManagerError',
     says: /EncryptionFailure/,
   },
   {
-    name: 'the secret has as many versions as it may',
+    name: 'the version quota is reached',
     aws: onSecrets('PutSecretValue', 'LimitExceededException'),
     step: 'createSecret',
     error: 'SecretsManagerError',
@@ -178,7 +178,7 @@ const cases: readonly Case[] = [
     says: /57P03/,
   },
   {
-    name: 'the database refuses the new role by a policy of its own',
+    name: 'the database refuses the role by policy',
     postgres: [{ service: 'postgres', operation: 'create', ...fatal('22023') }],
     step: 'setSecret',
     error: 'TargetFailedError',
