@@ -1,9 +1,12 @@
 import { type CredentialEntry, credentialsIn } from '../credential/credentials-in.ts';
 import { InvalidSecretError } from '../credential/errors.ts';
 import type { SecretJson } from '../credential/secret-json.ts';
+import { describeSecret } from '../labels/read.ts';
 import { rotatorOf } from '../rotators/registry.ts';
+import { called } from '../secrets-manager/errors.ts';
 import { newestVersionIds, readCurrentOf, readVersion } from '../secrets-manager/versions.ts';
-import { NoCurrentVersionError } from './errors.ts';
+import { currentVersionIdOf } from './create-secret.ts';
+import { NoCurrentVersionError, NotPendingError } from './errors.ts';
 import { pendingVersion } from './pending-version.ts';
 import type { Rotation, RotationParts } from './rotation.ts';
 
@@ -11,8 +14,8 @@ import type { Rotation, RotationParts } from './rotation.ts';
 const earlierVersions = 10;
 
 /**
- * Makes each target accept its pending credential: Get(token), BatchGet(current and admins). A repeat finds that the target
- * accepts it, and changes nothing.
+ * Makes each target accept its pending credential: Get(token), BatchGet(current and admins); for a login without a twin Describe and
+ * Get(AWSCURRENT's id) as well. A repeat finds that the target accepts it, and changes nothing.
  */
 export async function setSecret(rotation: Rotation, parts: RotationParts): Promise<void> {
   const { secretArn, token } = rotation;
@@ -22,8 +25,11 @@ export async function setSecret(rotation: Rotation, parts: RotationParts): Promi
   const entries = credentialsIn(pending.value);
   const admins = entries.flatMap((entry) => adminArnOf(entry) ?? []);
   const values = await readCurrentOf(secretsManager, [secretArn, ...admins]);
-  const current = values.get(secretArn);
-  if (!current) throw new NoCurrentVersionError();
+  const shown = values.get(secretArn);
+  if (!shown) throw new NoCurrentVersionError();
+  const current = entries.some((entry) => hasItsLogin(shown, entry))
+    ? await currentById(rotation, parts)
+    : shown;
   for (const entry of entries) {
     const adminArn = adminArnOf(entry);
     const admin = adminArn === undefined ? undefined : values.get(adminArn);
@@ -36,6 +42,26 @@ export async function setSecret(rotation: Rotation, parts: RotationParts): Promi
       versionId: token,
     });
   }
+}
+
+/**
+ * Where the pending login is that of AWSCURRENT, either it can't have a twin, or the read by label lagged and gave the version
+ * before, whose login is the pending one's. The labels tell: those that show the token are no older than its rotation.
+ */
+async function currentById(
+  { secretArn, token }: Rotation,
+  { secretsManager }: RotationParts,
+): Promise<SecretJson> {
+  const secret = await called('DescribeSecret', () => describeSecret(secretsManager, secretArn));
+  if (!secret.stages[token]?.includes('AWSPENDING')) throw new NotPendingError();
+  const current = await readVersion(secretsManager, secretArn, { versionId: currentVersionIdOf(secret) });
+  if (!current) throw new NoCurrentVersionError();
+  return current.value;
+}
+
+function hasItsLogin(current: SecretJson, entry: CredentialEntry): boolean {
+  const { username } = entry.credential.reveal();
+  return username !== undefined && inField(current, entry)?.reveal().username === username;
 }
 
 /** The admin must be an ARN: a name could be that of another secret tomorrow. */
