@@ -221,7 +221,7 @@ describe('setSecret', () => {
     await asAgent((await rotation.secretOf()).nested('main') ?? secretJson({}), 'SELECT 1');
   });
 
-  it('asks for AWSPREVIOUS first, reads no version twice, and tries no password twice', async () => {
+  it('makes sure of AWSCURRENT, then asks for AWSPREVIOUS before others, and tries no password twice', async () => {
     const name = newName();
     await server.query(`CREATE ROLE ${name} LOGIN PASSWORD 'first'`);
     const rotation = await begun(loginOn(server, name, 'first'), singleUser);
@@ -237,8 +237,9 @@ describe('setSecret', () => {
     const before = refused();
     rotation.reads.length = 0;
     await rotation.take('setSecret');
-    const [pending, ...earlier] = rotation.reads;
+    const [pending, current, ...earlier] = rotation.reads;
     expect(pending).toMatchObject({ VersionId: rotation.token() });
+    expect(current).toMatchObject({ VersionId: byHand });
     expect(earlier).toMatchObject([{ VersionStage: 'AWSPREVIOUS' }, {}, {}]);
     expect(new Set(earlier.slice(1).map(({ VersionId }) => VersionId))).toEqual(new Set([lost, byHand]));
     // The pending password, the one written by hand, and the first one.
