@@ -32,14 +32,14 @@ export async function announceRotation(
   const { secretsManager, scheduler, bus, schedule, log, now } = dependencies;
   const event = parsed('Secret Label Updated', secretLabelUpdated, input);
   const { labelUpdated: label, versionId } = event.detail;
-  const move = await moveOf(secretsManager, { secretArn: event.resources[0], label, versionId });
+  const movedAt = new Date(event.time);
+  const move = await moveOf(secretsManager, { secretArn: event.resources[0], label, versionId, movedAt });
   if (move.outcome === 'ignored') {
     log.debug('Nothing to announce', { reason: move.reason, secretArn: event.resources[0], versionId });
     return;
   }
   const { secret, change } = move;
   const { currentVersionId, supersededVersionId } = change;
-  const movedAt = new Date(event.time);
   const ofSecret = {
     schemaVersion: 1 as const,
     secret: secret.name,

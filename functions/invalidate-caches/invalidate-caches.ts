@@ -27,14 +27,14 @@ export async function invalidateCaches(
   const { secretsManager, sns, topicArn, log, count } = dependencies;
   const event = parsed('Secret Label Updated', secretLabelUpdated, input);
   const { labelUpdated: label, versionId } = event.detail;
-  const move = await moveOf(secretsManager, { secretArn: event.resources[0], label, versionId });
+  const movedAt = new Date(event.time);
+  const move = await moveOf(secretsManager, { secretArn: event.resources[0], label, versionId, movedAt });
   if (move.outcome === 'ignored') {
     log.debug('Nothing to invalidate', { reason: move.reason, secretArn: event.resources[0], versionId });
     return;
   }
   const { secret, change } = move;
   const agentId = agentIdOf(secret.tags);
-  const movedAt = new Date(event.time);
   const supersedes = change.kind === 'rotated' && change.supersededVersionId !== undefined;
   const message: CacheInvalidation = parsed('cache invalidation', cacheInvalidation, {
     schemaVersion: 1,

@@ -31,7 +31,9 @@ export async function syncRecord(
   if (event.detail.labelUpdated !== 'AWSCURRENT') return;
   const [secretArn] = event.resources;
   try {
-    const outcome = await syncMirror(secretArn, parts, { named: event.detail.versionId });
+    const outcome = await syncMirror(secretArn, parts, {
+      moved: { to: event.detail.versionId, at: new Date(event.time) },
+    });
     count('Mirrors', { outcome });
     log.info('mirror synced', { secretArn, outcome });
   } catch (error) {

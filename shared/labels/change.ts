@@ -23,7 +23,7 @@ export type Change =
       /** AWSPREVIOUS. A secret's first version supersedes none. */
       readonly supersededVersionId: string | undefined;
     }
-  /** The version was there and is no longer AWSCURRENT: a late or replayed event. A later one tells the truth. */
+  /** The version was there and is AWSCURRENT no longer, by a read that is no older than the event. A later event tells the truth. */
   | { readonly kind: 'stale' }
   /**
    * The version isn't AWSCURRENT, and nothing shows that it ever was: either reads, which are eventually consistent, lag
@@ -32,19 +32,20 @@ export type Change =
   | { readonly kind: 'unseen' };
 
 /**
- * What became of a secret, given that an event says AWSCURRENT moved to a version.
+ * What became of a secret, given that an event says AWSCURRENT moved to a version, and when.
  *
  * A rotation either leaves AWSPENDING on the version that it made current, or it took the label off and Secrets Manager
  * noted the rotation's date, which no change by hand moves.
  */
-export function changeOf(versionId: string, facts: LabelFacts): Change {
+export function changeOf(versionId: string, facts: LabelFacts, movedAt?: Date): Change {
   const { stages, createdAt, lastRotatedAt, listedInUse } = facts;
   const own = stagesOf(versionId, stages);
   const created = Object.hasOwn(createdAt, versionId) ? createdAt[versionId] : undefined;
   if (!own.includes('AWSCURRENT')) {
     const superseded = own.includes('AWSPREVIOUS');
     const deprecated = own.length === 0 && created !== undefined && !listedInUse?.has(versionId);
-    return { kind: superseded || (deprecated && isOvertaken(created, facts)) ? 'stale' : 'unseen' };
+    const isOld = (superseded || deprecated) && isSince(movedAt, facts.lastChangedAt);
+    return { kind: isOld ? 'stale' : 'unseen' };
   }
   if (created === undefined) return { kind: 'unseen' };
   const newest = Object.values(createdAt).every((date) => date <= created);
@@ -72,13 +73,12 @@ export function inForceSince(
 }
 
 /**
- * Whether a newer version is AWSCURRENT. One without labels that is newer itself may have had AWSPENDING taken off and put back: reads
- * that lag show it as it was between.
+ * Whether what was read is no older than a move of AWSCURRENT, which EventBridge dates by the second: the latest change that it
+ * shows came no earlier. A read that lags may show the version as AWSPREVIOUS or without a label, where a label was put back on it.
  */
-function isOvertaken(created: Date, { stages, createdAt }: LabelFacts): boolean {
-  const current = Object.keys(stages).find((id) => stagesOf(id, stages).includes('AWSCURRENT'));
-  const currentCreated = current === undefined ? undefined : createdAt[current];
-  return currentCreated !== undefined && currentCreated >= created;
+export function isSince(movedAt: Date | undefined, lastChangedAt: Date | undefined): boolean {
+  if (movedAt === undefined || lastChangedAt === undefined) return false;
+  return lastChangedAt >= movedAt;
 }
 
 function stagesOf(versionId: string, stages: LabelFacts['stages']): readonly string[] {

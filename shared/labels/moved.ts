@@ -25,16 +25,19 @@ export type Move =
 /** What an event "Secret Label Updated" means. The event is a hint only: what Secrets Manager says is the truth. */
 export async function moveOf(
   client: SecretsManagerClient,
-  event: { readonly secretArn: string; readonly label: string; readonly versionId: string },
+  event: {
+    readonly secretArn: string;
+    readonly label: string;
+    readonly versionId: string;
+    readonly movedAt: Date;
+  },
 ): Promise<Move> {
   if (event.label !== 'AWSCURRENT') return { outcome: 'ignored', reason: 'another label' };
   const secret = await called('DescribeSecret', () => describeSecret(client, event.secretArn));
   if (!isManaged(secret.tags)) return { outcome: 'ignored', reason: 'not managed' };
-  const change = changeOf(event.versionId, {
-    stages: secret.stages,
-    lastRotatedAt: secret.lastRotatedAt,
-    ...(await called('ListSecretVersionIds', () => listVersions(client, event.secretArn))),
-  });
+  const { stages, lastRotatedAt, lastChangedAt } = secret;
+  const versions = await called('ListSecretVersionIds', () => listVersions(client, event.secretArn));
+  const change = changeOf(event.versionId, { stages, lastRotatedAt, lastChangedAt, ...versions }, event.movedAt);
   if (change.kind === 'unseen') throw new LabelNotSeenError();
   if (change.kind === 'stale') return { outcome: 'ignored', reason: 'stale' };
   return { outcome: 'moved', secret, change };

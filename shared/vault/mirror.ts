@@ -5,6 +5,7 @@ import {
   ResourceNotFoundException,
   type SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
+import { isSince } from '../labels/change.ts';
 import { SecretTagError } from '../labels/tags.ts';
 import { called } from '../secrets-manager/errors.ts';
 import type { Key, Vault } from './client.ts';
@@ -54,6 +55,7 @@ export interface ExaminedMirror {
   readonly stampedVersionId: string | undefined;
   /** The labels, as DescribeSecret showed them. */
   readonly stages: Readonly<Record<string, readonly string[]>>;
+  readonly lastChangedAt: Date | undefined;
   /** Set where Secrets Manager does not know the stamped version: when it was made, by the stamp. It may just not show yet. */
   readonly unknownSince?: Date;
   /** By its tag, a change by hand is left for a person to look at. */
@@ -87,20 +89,24 @@ export function mirrorPath(tag: string, agentId: string): string {
  * later stays, and one that doesn't describe the data is mended by the next run.
  * A key that someone creates between the check and the claim is kept by this run (CAS 0), but not by the next.
  *
- * @param named the version that AWSCURRENT moved to, as an event says.
+ * @param moved the version that AWSCURRENT moved to and when, as an event says.
  * @param release also overwrites what somebody wrote by hand into a mirror that is to be quarantined then.
  */
 export async function syncMirror(
   secretId: string,
   parts: MirrorParts,
-  { release = false, named }: { readonly release?: boolean; readonly named?: string } = {},
+  {
+    release = false,
+    moved,
+  }: { readonly release?: boolean; readonly moved?: { readonly to: string; readonly at: Date } } = {},
 ): Promise<MirrorOutcome> {
   const mirror = await examineMirror(secretId, parts);
   if (typeof mirror === 'string') return mirror;
   if (mirror.unknownSince) throw new StaleReadError('What was read is older than what was mirrored');
-  if (named !== undefined && named !== mirror.currentVersionId) {
-    const labels = mirror.stages[named] ?? (await labelsOf(named, secretId, parts.secretsManager));
-    if (!labels || !hasLeft(labels)) throw new StaleReadError('What was read is older than the event');
+  if (moved !== undefined && moved.to !== mirror.currentVersionId) {
+    const labels = mirror.stages[moved.to] ?? (await labelsOf(moved.to, secretId, parts.secretsManager));
+    const isOld = labels !== undefined && hasLeft(labels) && isSince(moved.at, mirror.lastChangedAt);
+    if (!isOld) throw new StaleReadError('What was read is older than the event');
   }
   return mirror.isQuarantined && !release ? 'quarantined' : mirror.write();
 }
@@ -152,6 +158,7 @@ export async function examineMirror(
     currentVersionId: current.versionId,
     stampedVersionId: stamp.versionId,
     stages: secret.VersionIdsToStages ?? {},
+    lastChangedAt: secret.LastChangedDate,
     isQuarantined: false,
     ...(left === 'unknown' && { unknownSince: stamp.createdAt }),
   };

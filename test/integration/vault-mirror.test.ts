@@ -58,6 +58,7 @@ function secretIs(
     ARN: `arn:${name}`,
     Tags: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })),
     VersionIdsToStages: { ...stages, [version]: ['AWSCURRENT'] },
+    LastChangedDate: dates[version],
   });
   aws.on(GetSecretValueCommand).resolves({
     VersionId: version,
@@ -66,11 +67,11 @@ function secretIs(
   });
   aws.on(ListSecretVersionIdsCommand).resolves({ Versions: [] });
 }
-const sync = (name: string, to: Vault = vault, named?: string) =>
+const sync = (name: string, to: Vault = vault, movedTo?: keyof typeof dates) =>
   syncMirror(
     `arn:${name}`,
     { secretsManager, vault: to, digest: async () => digest },
-    named === undefined ? {} : { named },
+    movedTo === undefined ? {} : { moved: { to: movedTo, at: dates[movedTo] } },
   );
 const failureOf = async (run: Promise<unknown>): Promise<unknown> =>
   run.then(
@@ -111,6 +112,23 @@ describe('the mirror', () => {
     expect(await sync(`lagging-${how}`, vault, 'v2')).toBe('written');
     expect((await vault.readData(`agents/a1/lagging-${how}`))?.data).toEqual({ password: `${canary}-v2` });
   });
+
+  test.each([
+    ['without a label', {}, []],
+    ['as AWSPREVIOUS', { v2: ['AWSPREVIOUS'] }, ['AWSPREVIOUS']],
+  ])(
+    'an event comes again where a read that is older than it shows its version %s',
+    async (how, stages, listed) => {
+      const name = `between ${how}`.replaceAll(' ', '-');
+      secretIs(name, 'v1', stages);
+      aws
+        .on(ListSecretVersionIdsCommand)
+        .resolves({ Versions: [{ VersionId: 'v2', VersionStages: listed }] });
+      await expect(sync(name, vault, 'v2')).rejects.toThrow(StaleReadError);
+      secretIs(name, 'v2');
+      expect(await sync(name, vault, 'v2')).toBe('written');
+    },
+  );
 
   test('an event that comes late, its version superseded since, is done with', async () => {
     secretIs('late', 'v2', { v1: ['AWSPREVIOUS'] });

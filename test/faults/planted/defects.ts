@@ -196,8 +196,14 @@ export const defects: readonly Defect[] = [
   defect(
     'a mirror takes an event whose version it does not see',
     'shared/vault/mirror.ts',
-    "if (!labels || !hasLeft(labels)) throw new StaleReadError('What was read is older than the event');",
+    "if (!isOld) throw new StaleReadError('What was read is older than the event');",
     '',
+  ),
+  defect(
+    'a version is taken for superseded by a read that is older than its event',
+    'shared/labels/change.ts',
+    ' && isSince(movedAt, facts.lastChangedAt);',
+    ';',
   ),
   defect(
     'a mirror is removed before it is written anew',

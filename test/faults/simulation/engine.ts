@@ -24,9 +24,8 @@ export function engineOf(world: () => World): Engine {
       if (line && label === 'AWSPENDING' && from !== to) counts.overtaken += oracle.begun(line);
       if (!line || label !== 'AWSCURRENT') return;
       const { VersionIdsToStages = {} } = await engine.DescribeSecret({ SecretId: arn });
-      const wasPending = VersionIdsToStages[to]?.includes('AWSPENDING') ?? false;
       const left = from === undefined ? undefined : await loginOf(engine, arn, from);
-      oracle.moved(line, await loginOf(engine, arn, to), left, wasPending);
+      oracle.moved(line, await loginOf(engine, arn, to), left);
       const isNextBegun = Object.keys(VersionIdsToStages).some(
         (id) => id !== to && VersionIdsToStages[id]?.includes('AWSPENDING'),
       );

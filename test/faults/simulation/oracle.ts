@@ -12,8 +12,7 @@ export interface Violation {
 }
 
 /** What has to follow when a version came into force. */
-const effects = ['announced', 'published', 'mirrored'] as const;
-export type Effect = (typeof effects)[number];
+export type Effect = 'announced' | 'published' | 'mirrored';
 
 export interface Login {
   readonly versionId: string;
@@ -54,8 +53,6 @@ export class Oracle {
   readonly #now: () => number;
   readonly #watched = new Map<string, Watched>();
   readonly #dirty = new Set<Watched>();
-  /** Versions whose AWSPENDING somebody took off by hand; a call that was on its way may have brought it back. */
-  readonly #takenOff = new Set<string>();
 
   constructor(now: () => number) {
     this.#now = now;
@@ -76,19 +73,13 @@ export class Oracle {
   }
 
   /** AWSCURRENT moved. */
-  moved(watched: Watched, to: Login, from: Login | undefined, wasPending: boolean): void {
+  moved(watched: Watched, to: Login, from: Login | undefined): void {
     watched.current = to;
     watched.order.push(to.versionId);
     watched.passwords.add(to.password);
-    // Where it had lost its labels before, a read that lags shows a version whose time is over: see docs/reliability.md.
-    if (!wasPending) for (const effect of effects) watched.effects.add(`${effect} ${to.versionId}`);
     if (from)
       watched.superseded.push({ login: from, until: this.#now() + watched.graceMs, overtaken: false });
     this.#dirty.add(watched);
-  }
-
-  takenOff(versionId: string): void {
-    this.#takenOff.add(versionId);
   }
 
   /** A rotation began: what the last one superseded has to work no longer. Gives how many that cut short. */
@@ -179,9 +170,7 @@ export class Oracle {
   mirrored(watched: Watched, password: string, versionOf: (password: string) => string | undefined): void {
     const versionId = versionOf(password);
     const place = versionId === undefined ? -1 : this.placeOf(watched, versionId);
-    // A read that lags shows such a version without labels, as one that has left long ago: see docs/reliability.md.
-    const wasBroughtBack = this.#takenOff.has(watched.order[watched.mirroredAt] ?? '');
-    if (place < watched.mirroredAt && !wasBroughtBack) {
+    if (place < watched.mirroredAt) {
       this.violated('a mirror never goes back', watched.secret, `from ${watched.mirroredAt} to ${place}`);
     }
     watched.mirroredAt = place;

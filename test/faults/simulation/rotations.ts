@@ -104,7 +104,7 @@ async function askEarly({ engine, time, subscribers }: World, line: Line, own: R
 }
 
 /** Somebody takes AWSPENDING off by hand. Whether a rotation was under way. */
-async function abandon({ engine, oracle }: World, line: Line): Promise<boolean> {
+async function abandon({ engine }: World, line: Line): Promise<boolean> {
   let was = false;
   const { VersionIdsToStages = {} } = await engine.DescribeSecret({ SecretId: line.arn });
   for (const [versionId, stages] of Object.entries(VersionIdsToStages)) {
@@ -114,7 +114,6 @@ async function abandon({ engine, oracle }: World, line: Line): Promise<boolean> 
       VersionStage: 'AWSPENDING',
       RemoveFromVersionId: versionId,
     });
-    oracle.takenOff(versionId);
     was = true;
   }
   return was;

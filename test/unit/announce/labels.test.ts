@@ -63,13 +63,23 @@ test('a version that the listing shows and Describe does not know yet is no old 
   expect(changeOf('b', { ...facts, listedInUse: new Set(['a', 'b']) }).kind).toBe('unseen');
 });
 
-test('a version without labels is an old one where a newer one is AWSCURRENT, and else was perhaps read between two labels', () => {
-  const facts = { createdAt: { a: at(0), b: at(5), c: at(7) }, lastRotatedAt: undefined };
-  const listedInUse = new Set<string>();
-  expect(changeOf('b', { ...facts, stages: { c: ['AWSCURRENT'] }, listedInUse }).kind).toBe('stale');
-  expect(changeOf('b', { ...facts, stages: { a: ['AWSCURRENT'] }, listedInUse }).kind).toBe('unseen');
-  expect(changeOf('b', { ...facts, stages: {}, listedInUse }).kind).toBe('unseen');
-});
+test.each([
+  ['AWSPREVIOUS', { a: ['AWSCURRENT'], b: ['AWSPREVIOUS'] }],
+  ['no label', { a: ['AWSCURRENT'] }],
+])(
+  'a version with %s is an old one where the secret is seen to have changed since the event, and else a read that lags',
+  (_, stages) => {
+    const facts = {
+      stages,
+      createdAt: { a: at(0), b: at(5) },
+      lastRotatedAt: undefined,
+      listedInUse: new Set<string>(),
+    };
+    expect(changeOf('b', { ...facts, lastChangedAt: at(8) }, at(7)).kind).toBe('stale');
+    expect(changeOf('b', { ...facts, lastChangedAt: at(6) }, at(7)).kind).toBe('unseen');
+    expect(changeOf('b', facts, at(7)).kind).toBe('unseen');
+  },
+);
 
 test('version ids that are names of Object’s own do not confuse it', () => {
   expect(changeOf('constructor', { stages: {}, createdAt: {}, lastRotatedAt: undefined }).kind).toBe(

@@ -33,6 +33,7 @@ export function givenSecret({
     Tags: Object.entries(all).flatMap(([Key, Value]) => (Value === undefined ? [] : { Key, Value })),
     VersionIdsToStages: stages,
     LastRotatedDate: new Date('2026-11-24T09:00:00Z'),
+    LastChangedDate: new Date('2026-11-24T09:00:00Z'),
   });
   secretsManager
     .on(ListSecretVersionIdsCommand)
