@@ -37,7 +37,11 @@ export async function moveOf(
   if (!isManaged(secret.tags)) return { outcome: 'ignored', reason: 'not managed' };
   const { stages, lastRotatedAt, lastChangedAt } = secret;
   const versions = await called('ListSecretVersionIds', () => listVersions(client, event.secretArn));
-  const change = changeOf(event.versionId, { stages, lastRotatedAt, lastChangedAt, ...versions }, event.movedAt);
+  const change = changeOf(
+    event.versionId,
+    { stages, lastRotatedAt, lastChangedAt, ...versions },
+    event.movedAt,
+  );
   if (change.kind === 'unseen') throw new LabelNotSeenError();
   if (change.kind === 'stale') return { outcome: 'ignored', reason: 'stale' };
   return { outcome: 'moved', secret, change };

@@ -1,4 +1,4 @@
-/** No connection: down, wrong address, timed out, or its TLS certificate isn't trusted. The same call may work later. */
+/** Down, wrong address, timed out, too busy, or its TLS certificate isn't trusted. The same call may work later. */
 export class TargetUnreachableError extends Error {
   override readonly name = 'TargetUnreachableError';
 }

@@ -124,7 +124,11 @@ function connecting(code: string): Error {
   );
 }
 
+/** A limit of time or a lock, a deadlock, and what the server ran out of: nothing is wrong with the statement. */
+const busy = /^(57014|55P03|40|53)/;
+
 function asking(code: string): Error {
+  if (busy.test(code)) return new TargetUnreachableError(`PostgreSQL is too busy for a statement (${code})`);
   const gone = code === 'no code' || code.startsWith('08') || code.startsWith('57P') || code.startsWith('E');
   return gone
     ? new TargetUnreachableError(`The connection to PostgreSQL broke (${code})`)

@@ -143,7 +143,17 @@ describe('a statement that fails', () => {
     });
   });
 
-  it.each(['42501', '57014', '22008', '2257P'])('with %s: the server has refused it', async (code) => {
+  it.each(['57014', '55P03', '40P01', '53200'])(
+    'with %s: the server is busy, and the same may work later',
+    async (code) => {
+      await expect(raised(code)).rejects.toMatchObject({
+        name: 'TargetUnreachableError',
+        message: `PostgreSQL is too busy for a statement (${code})`,
+      });
+    },
+  );
+
+  it.each(['42501', '22008', '2257P', '0A000'])('with %s: the server has refused it', async (code) => {
     await expect(raised(code)).rejects.toMatchObject({
       name: 'TargetFailedError',
       code,
