@@ -1,28 +1,17 @@
-import { mkdtempSync, readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
-import { mirrorAppRole } from '../../local/openbao/approle.ts';
-import { startOpenBao } from '../../local/openbao/server.ts';
-import { freePort } from '../../local/ports.ts';
 import { root } from '../../local/root.ts';
-import { postgresForTests } from '../integration/rotation/setting.ts';
 import type { OutsideCall } from './account.ts';
-import { deploy, type Outcome, ownSecrets } from './deployment.ts';
-import { canaries, messageOf, type Setting, scenarios } from './scenarios.ts';
+import { closed, isFailed, opened, startSetting } from './deliveries.ts';
+import { ownSecrets } from './deployment.ts';
+import { type Setting, scenarios } from './scenarios.ts';
 
 const parts = new AsyncDisposableStack();
 let setting: Setting;
 beforeAll(async () => {
-  const server = parts.use(await postgresForTests());
-  await server.query(`CREATE ROLE boss SUPERUSER LOGIN PASSWORD ${pg.escapeLiteral(canaries.admin)}`);
-  const logFile = join(mkdtempSync(join(tmpdir(), 'keyturn-events-')), 'bao.log');
-  const bao = parts.use(await startOpenBao({ port: await freePort({ next: true }), logFile }));
-  const appRole = await mirrorAppRole(bao);
-  const deployment = parts.use(await deploy({ vaultUrl: bao.url }));
-  setting = { deployment, server, appRole, vault: bao.request };
+  setting = await startSetting(parts);
 });
 afterAll(() => parts.disposeAsync());
 
@@ -63,18 +52,6 @@ const reads =
   /^(Get|BatchGet|List|Describe|Scan)|^(connect|SELECT|BEGIN|COMMIT|ROLLBACK)$|^GET|auth\/approle\/login|^LIST/;
 const writesOf = (calls: readonly OutsideCall[]) => calls.filter(({ operation }) => !reads.test(operation));
 const kindOf = ({ service, operation }: OutsideCall) => (service === 'Vault' ? 'Vault write' : operation);
-/** The message of a queue is an event in a text. */
-const opened = (event: unknown): unknown => {
-  const queued = z.object({ Records: z.tuple([z.object({ body: z.string() })]) }).safeParse(event);
-  return queued.success ? JSON.parse(queued.data.Records[0].body) : event;
-};
-const closed = (name: string, ...events: readonly unknown[]) =>
-  name === 'sync-vault-mirror' ? { Records: events.map(messageOf) } : events[0];
-
-const isFailed = ({ answer, error }: Outcome) =>
-  error !== undefined ||
-  (z.object({ batchItemFailures: z.array(z.unknown()) }).safeParse(answer).data?.batchItemFailures.length ??
-    0) > 0;
 
 async function attackedFunction(name: string) {
   const { account } = setting.deployment;

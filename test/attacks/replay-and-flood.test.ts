@@ -1,28 +1,16 @@
-import { mkdtempSync, readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
-import { mirrorAppRole } from '../../local/openbao/approle.ts';
-import { startOpenBao } from '../../local/openbao/server.ts';
-import { freePort } from '../../local/ports.ts';
 import { root } from '../../local/root.ts';
 import type { Engine } from '../../local/secrets-manager/engine.ts';
-import { postgresForTests } from '../integration/rotation/setting.ts';
-import { deploy, type Outcome } from './deployment.ts';
-import { type Agent, canaries, messageOf, type Setting, scenarios } from './scenarios.ts';
+import { closed, isFailed, opened, startSetting } from './deliveries.ts';
+import { type Agent, type Setting, scenarios } from './scenarios.ts';
 
 const parts = new AsyncDisposableStack();
 let setting: Setting;
 beforeAll(async () => {
-  const server = parts.use(await postgresForTests());
-  await server.query(`CREATE ROLE boss SUPERUSER LOGIN PASSWORD ${pg.escapeLiteral(canaries.admin)}`);
-  const logFile = join(mkdtempSync(join(tmpdir(), 'keyturn-flood-')), 'bao.log');
-  const bao = parts.use(await startOpenBao({ port: await freePort({ next: true }), logFile }));
-  const appRole = await mirrorAppRole(bao);
-  const deployment = parts.use(await deploy({ vaultUrl: bao.url }));
-  setting = { deployment, server, appRole, vault: bao.request };
+  setting = await startSetting(parts);
 });
 afterAll(() => parts.disposeAsync());
 
@@ -131,18 +119,6 @@ async function standing(engine: Engine, agent: Agent) {
     kept: account.table.size,
   };
 }
-
-const opened = (event: unknown): unknown => {
-  const queued = z.object({ Records: z.tuple([z.object({ body: z.string() })]) }).safeParse(event);
-  return queued.success ? JSON.parse(queued.data.Records[0].body) : event;
-};
-const closed = (name: string, ...events: readonly unknown[]) =>
-  name === 'sync-vault-mirror' ? { Records: events.map(messageOf) } : events[0];
-
-const isFailed = ({ answer, error }: Outcome) =>
-  error !== undefined ||
-  (z.object({ batchItemFailures: z.array(z.unknown()) }).safeParse(answer).data?.batchItemFailures.length ??
-    0) > 0;
 
 async function attackedFunction(name: string) {
   const { account } = setting.deployment;
