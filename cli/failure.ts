@@ -1,5 +1,4 @@
 import { AwsCallError } from '../shared/aws/errors.ts';
-import { SecretsManagerError } from '../shared/secrets-manager/errors.ts';
 
 /**
  * One sentence for whoever called the command. Errors of ours say what is wrong and hold no value, so their message is
@@ -10,7 +9,7 @@ export function sentenceOf(error: unknown): string {
   const code = 'code' in error ? String(error.code) : '';
   // A socket's, which the AWS SDK passes on with its own fields added.
   if (/^E[A-Z]+$/.test(code)) return `the network failed (${code}): look at --region and the address`;
-  if (error instanceof SecretsManagerError || error instanceof AwsCallError) {
+  if (error instanceof AwsCallError) {
     const { operation } = error;
     const action = operation.includes(':') ? operation : `secretsmanager:${operation}`;
     if (code === 'AccessDeniedException') return refused(action);

@@ -1,9 +1,9 @@
 /**
  * A service of AWS refused a call, or didn't answer. The code is AWS's own; AWS's error is left behind, since it holds the
- * request and the response. Secrets Manager has a class of its own, which says that a rotation may go on by itself.
+ * request and the response.
  */
 export class AwsCallError extends Error {
-  override readonly name = 'AwsCallError';
+  override readonly name: string = 'AwsCallError';
   /** As a policy names it: `sns:Publish`. */
   readonly operation: string;
   readonly code: string;

@@ -1,18 +1,8 @@
-import { outcomeOf } from '../aws/errors.ts';
+import { AwsCallError, outcomeOf } from '../aws/errors.ts';
 
-/**
- * Secrets Manager refused a call, or didn't answer. The code is AWS's own; AWS's error is left behind, since it holds the
- * request and the response.
- */
-export class SecretsManagerError extends Error {
+/** Secrets Manager refused a call, or didn't answer: a rotation may go on by itself. */
+export class SecretsManagerError extends AwsCallError {
   override readonly name = 'SecretsManagerError';
-  readonly operation: string;
-  readonly code: string;
-  constructor(operation: string, code: string) {
-    super(`${operation}: ${code}`);
-    this.operation = operation;
-    this.code = code;
-  }
 }
 
 /** The result of a call to Secrets Manager, or a SecretsManagerError. */
