@@ -200,12 +200,6 @@ export const defects: readonly Defect[] = [
     '',
   ),
   defect(
-    'a version is taken for superseded by a read that is older than its event',
-    'shared/labels/change.ts',
-    ' && isSince(movedAt, facts.lastChangedAt);',
-    ';',
-  ),
-  defect(
     'a mirror is removed before it is written anew',
     'shared/vault/mirror.ts',
     '    await writeStamp(await vault.writeData(path, current.value, key?.currentVersion ?? 0));',
