@@ -63,8 +63,9 @@ export async function runTour(options: {
     const round = [...fleet.slice(1), first].slice(0, rotations - done);
     await Promise.all(round.map((running) => rotateByHand(tour, running)));
   }
-  await rotateBySchedule(tour);
+  // Before the clock is advanced: ministack dates the move of a label by the machine's, and a failure is dated by Secrets Manager's.
   await failAtTestSecret(tour, first);
+  await rotateBySchedule(tour);
   await sealVault(tour, second, unsealKey);
   const revokedLoginsRefused = await graceEnds(tour, (graceSeconds + 60) * 1_000);
 
