@@ -17,6 +17,7 @@ import type { Key, Vault } from '../../shared/vault/client.ts';
 import { mirrorDigest } from '../../shared/vault/digest.ts';
 import { CasMismatchError } from '../../shared/vault/errors.ts';
 import { clientOf, witness } from '../integration/rotation/in-process.ts';
+import { reachedByEvents } from '../unit/deployment/edges.ts';
 import { recordsInMemory } from '../unit/state/in-memory.ts';
 import { accountId, functionArn, region } from './deployment.ts';
 
@@ -273,6 +274,10 @@ const heapMb = () => {
   if (typeof collect === 'function') collect();
   return process.memoryUsage().heapUsed / 1_048_576;
 };
+
+it('every function that events reach, by what is deployed, has its case here', () => {
+  expect(Object.keys(functions).sort()).toEqual(reachedByEvents.toSorted());
+});
 
 describe(`${events} events at once, of ${secrets} secrets`, () => {
   it.each(Object.keys(functions))(

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { root } from '../../../local/root.ts';
+import { logical } from './edges.ts';
 import { statementsOf } from './statements.ts';
 import { allResources, functions, ofType, parameters, type Resource, sharedEnvironment } from './template.ts';
 
@@ -16,8 +17,6 @@ const policiesOn = (id: string): Resource[] =>
   [...ofType('AWS::SQS::QueuePolicy'), ...ofType('AWS::SNS::TopicPolicy')]
     .filter(([, { Properties }]) => names(Properties.Queues ?? Properties.Topics, id))
     .map(([, policy]) => policy);
-/** `RotateDashsecret`, as the framework writes a function's name into logical ids. */
-const logical = (name: string) => name.replace(/^./, (first) => first.toUpperCase()).replaceAll('-', 'Dash');
 
 describe('who may call a function', () => {
   it.each(ofType('AWS::Lambda::Permission'))('%s names one caller of this account', (_id, { Properties }) => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod';
+import { logical } from './edges.ts';
 import { functions, ofType } from './template.ts';
 
 const alarms = Object.fromEntries(ofType('AWS::CloudWatch::Alarm'));
@@ -39,13 +40,10 @@ describe('what a deployment does with a delivery that fails', () => {
   it.each(['announce-rotation', 'invalidate-caches', 'revoke-superseded', 'alert-rotation-failure'])(
     '%s, which Lambda tries three times by itself, has such a rule',
     (name) => {
-      const logical = `${name.replaceAll(/-(\w)/g, 'Dash$1')}LambdaFunction`.replace(/^\w/, (first) =>
-        first.toUpperCase(),
-      );
       const configs = ofType('AWS::Lambda::EventInvokeConfig').map(
         ([, { Properties }]) => Properties.FunctionName,
       );
-      expect(configs).toContainEqual({ Ref: logical });
+      expect(configs).toContainEqual({ Ref: `${logical(name)}LambdaFunction` });
     },
   );
 
