@@ -60,8 +60,8 @@ export interface Ended {
 
 /** They may end by themselves: the target answers again, Secrets Manager does, or another rotation took over. */
 const passing = ['TargetUnreachableError', 'SecretsManagerError', 'NotPendingError', 'UnknownVersionError'];
-/** A password that the target's policy doesn't take is never taken: the next rotation makes another. */
-const spent = ['TargetFailedError', 'InvalidSecretError'];
+/** A password that the target's policy doesn't take is never taken, nor one that came too late: the next rotation makes another. */
+const spent = ['TargetFailedError', 'InvalidSecretError', 'OvertakenError'];
 
 /**
  * Takes the same rotation to its end, by the steps that Secrets Manager itself would ask for again: each judges by the labels,

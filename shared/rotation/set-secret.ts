@@ -4,7 +4,12 @@ import type { SecretJson } from '../credential/secret-json.ts';
 import { describeSecret } from '../labels/read.ts';
 import { rotatorOf } from '../rotators/registry.ts';
 import { called } from '../secrets-manager/errors.ts';
-import { newestVersionIds, readCurrentOf, readVersion } from '../secrets-manager/versions.ts';
+import {
+  newestVersionIds,
+  readCurrentOf,
+  readVersion,
+  type SecretVersion,
+} from '../secrets-manager/versions.ts';
 import { currentVersionIdOf } from './create-secret.ts';
 import { NoCurrentVersionError, NotPendingError } from './errors.ts';
 import { pendingVersion } from './pending-version.ts';
@@ -38,8 +43,9 @@ export async function setSecret(rotation: Rotation, parts: RotationParts): Promi
       pending: entry.credential,
       current: sameCredential(current, entry),
       admin,
-      earlier: async () => (await earlier(rotation, parts)).flatMap((value) => inField(value, entry) ?? []),
-      versionId: token,
+      earlier: async () =>
+        (await earlier(secretArn, pending, parts)).flatMap((value) => inField(value, entry) ?? []),
+      version: { versionId: token, createdAt: pending.createdAt },
     });
   }
 }
@@ -89,15 +95,18 @@ function sameCredential(current: SecretJson, entry: CredentialEntry): SecretJson
 
 /** AWSPREVIOUS first, then what abandoned rotations left: their versions have no label, and can be read by id. */
 async function earlier(
-  { secretArn, token }: Rotation,
+  secretArn: string,
+  pending: SecretVersion,
   { secretsManager }: RotationParts,
 ): Promise<SecretJson[]> {
   const previous = await readVersion(secretsManager, secretArn, { stage: 'AWSPREVIOUS' });
   const values = previous ? [previous.value] : [];
   for (const versionId of await newestVersionIds(secretsManager, secretArn, earlierVersions)) {
-    if (versionId === token || versionId === previous?.versionId) continue;
+    if (versionId === pending.versionId || versionId === previous?.versionId) continue;
     const version = await readVersion(secretsManager, secretArn, { versionId });
-    if (version && !version.stages.includes('AWSCURRENT')) values.push(version.value);
+    // A later one has taken over, and its password is not this one's to change.
+    if (!version || version.createdAt > pending.createdAt) continue;
+    if (!version.stages.includes('AWSCURRENT')) values.push(version.value);
   }
   return values;
 }

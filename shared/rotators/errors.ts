@@ -23,6 +23,11 @@ export class AlternateTakenError extends Error {
   override readonly name = 'AlternateTakenError';
 }
 
+/** A later rotation has given the login its password, which this one must not take away. Rotate again. */
+export class OvertakenError extends Error {
+  override readonly name = 'OvertakenError';
+}
+
 /** The admin login may not do what a rotation needs. Grant it. */
 export class AdminPrivilegeError extends Error {
   override readonly name = 'AdminPrivilegeError';

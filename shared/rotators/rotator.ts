@@ -3,6 +3,12 @@ import type { SecretJson } from '../credential/secret-json.ts';
 /** `dual-user`: two logins alternate, and an agent never fails. `single-user`: for a login that can't have a twin. */
 export type Strategy = 'dual-user' | 'single-user';
 
+/** A version of a secret, as its target notes it. When it was made orders it among the versions of the secret. */
+export interface HeldVersion {
+  readonly versionId: string;
+  readonly createdAt: Date;
+}
+
 /** What a rotator knows when it makes the target accept a pending credential. */
 export interface Application {
   readonly pending: SecretJson;
@@ -11,8 +17,8 @@ export interface Application {
   readonly admin: SecretJson | undefined;
   /** What the login may still hold where `current` is refused, the likeliest first. Single-user only; read when needed. */
   readonly earlier: () => Promise<readonly SecretJson[]>;
-  /** The version that `pending` belongs to. */
-  readonly versionId: string;
+  /** The version that `pending` belongs to. What a later one has set it leaves as it is. */
+  readonly version: HeldVersion;
 }
 
 export interface Revocation {

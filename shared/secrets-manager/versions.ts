@@ -17,6 +17,7 @@ import { called, SecretsManagerError } from './errors.ts';
 
 export interface SecretVersion {
   readonly versionId: string;
+  readonly createdAt: Date;
   readonly stages: readonly string[];
   readonly value: SecretJson;
 }
@@ -36,14 +37,17 @@ export async function readVersion(
           VersionStage: version.stage,
         }),
       );
-      return { text: answer.SecretString, id: answer.VersionId, stages: answer.VersionStages };
+      const { SecretString, VersionId = '', CreatedDate = new Date(0), VersionStages = [] } = answer;
+      return { text: SecretString, versionId: VersionId, createdAt: CreatedDate, stages: VersionStages };
     } catch (error) {
       if (error instanceof ResourceNotFoundException) return undefined;
       throw error;
     }
-  }).then(
-    (found) => found && { versionId: found.id ?? '', stages: found.stages ?? [], value: json(found.text) },
-  );
+  }).then((found) => {
+    if (!found) return undefined;
+    const { text, ...version } = found;
+    return { ...version, value: json(text) };
+  });
 }
 
 /** The AWSCURRENT values of several secrets in one call, by ARN. */

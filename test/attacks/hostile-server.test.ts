@@ -114,7 +114,7 @@ describe('a server with a certificate that is trusted, which somebody else wrote
       pending,
       admin,
       earlier: async () => [],
-      versionId: 'v'.repeat(32),
+      version: { versionId: 'v'.repeat(32), createdAt: new Date() },
     });
     await expect(apply).rejects.toMatchObject({ name: 'ConfusedDeputyError' });
     const superseded = { superseded: current, kept: [], admin, supersededVersionIds: new Set<string>() };

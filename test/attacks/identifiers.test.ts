@@ -70,7 +70,7 @@ it('a login of any name that PostgreSQL takes is rotated, verified and revoked, 
         pending,
         admin: adminOf(server),
         earlier: async () => [],
-        versionId: 'v'.repeat(32),
+        version: { versionId: 'v'.repeat(32), createdAt: new Date() },
       });
       await postgres.verify(pending);
       const [session] =

@@ -4,8 +4,9 @@ import { CredentialRefusedError } from '../../rotators/errors.ts';
 import { type Connection, connected } from '../../rotators/postgres/connection.ts';
 import { type PostgresLogin, postgresLogin, sameServer } from '../../rotators/postgres/credential.ts';
 import { groupOf } from '../../rotators/postgres/names.ts';
-import { identifier, literal, roleOf } from '../../rotators/postgres/roles.ts';
+import { identifier, literal, marking, roleOf } from '../../rotators/postgres/roles.ts';
 import { scramVerifier } from '../../rotators/postgres/scram.ts';
+import type { HeldVersion } from '../../rotators/rotator.ts';
 import { called } from '../../secrets-manager/errors.ts';
 import { readVersion } from '../../secrets-manager/versions.ts';
 import { type Declaration, DeclarationError } from '../declaration.ts';
@@ -14,7 +15,7 @@ import type { Difference } from './difference.ts';
 /** The login of AWSCURRENT, and the version that it is of. */
 export interface CurrentLogin {
   readonly login: PostgresLogin;
-  readonly versionId: string;
+  readonly version: HeldVersion;
 }
 
 /**
@@ -41,7 +42,7 @@ export async function currentLogin(
   if (groupOf(login.username) !== agentId) {
     throw new DeclarationError(`agentId: ${secretName} holds a login that is not the agent's by its name`);
   }
-  return { login, versionId: version.versionId };
+  return { login, version };
 }
 
 /** Whether the server takes a login, as it stands in its secret. */
@@ -72,14 +73,14 @@ export async function loginDifferences(
     ? `  login ${name}: takes the password of AWSCURRENT again`
     : `+ login ${name}, with the password of AWSCURRENT`;
   if (!current) return [{ line, statements: [] }];
-  const { login, versionId } = current;
+  const { login, version } = current;
   const verifier = literal(scramVerifier(login.password));
   return [
     {
       line,
       statements: [
         `ALTER ROLE ${identifier(name)} LOGIN PASSWORD ${verifier} VALID UNTIL 'infinity'`,
-        `COMMENT ON ROLE ${identifier(name)} IS ${literal(`keyturn:${versionId}`)}`,
+        marking(name, version),
       ],
     },
   ];

@@ -2,8 +2,10 @@ import {
   AdminPrivilegeError,
   AlternateTakenError,
   ConfusedDeputyError,
+  OvertakenError,
   TargetFailedError,
 } from '../errors.ts';
+import type { HeldVersion } from '../rotator.ts';
 import { type Connection, connected, inTransaction } from './connection.ts';
 import { type PostgresLogin, sameServer } from './credential.ts';
 import { groupOf } from './names.ts';
@@ -13,12 +15,17 @@ import { scramVerifier } from './scram.ts';
 /**
  * Makes the twin of the current login, or gives the twin a new password: one transaction by the admin, so that there is never
  * a twin without its grants. A repeat sets the same password and the same grants again.
+ *
+ * A run that was slow may come here when its rotation was given up, and the next one has set the twin's password and moved
+ * AWSCURRENT to it. No label tells, for a read of it may lag; the twin itself does: it names the version that it holds.
+ *
+ * @throws OvertakenError
  */
 export async function applyDualUser(
   pending: PostgresLogin,
   current: PostgresLogin,
   admin: PostgresLogin,
-  versionId: string,
+  version: HeldVersion,
 ): Promise<void> {
   await proveOwnership(current, admin);
   await connected(admin, (connection) =>
@@ -27,9 +34,9 @@ export async function applyDualUser(
         const group = groupOf(current.username);
         await lockGroup(connection, group);
         await proveGroup(connection, current.username, group);
-        await setTwin(connection, pending, group);
+        await setTwin(connection, pending, group, version);
         await keepConnectRight(connection, current, group);
-        await markRole(connection, pending.username, versionId);
+        await markRole(connection, pending.username, version);
       }),
     ),
   );
@@ -64,10 +71,20 @@ async function proveGroup(connection: Connection, username: string, group: strin
   }
 }
 
-async function setTwin(connection: Connection, twin: PostgresLogin, group: string): Promise<void> {
+async function setTwin(
+  connection: Connection,
+  twin: PostgresLogin,
+  group: string,
+  { versionId, createdAt }: HeldVersion,
+): Promise<void> {
   const name = identifier(twin.username);
   const login = `LOGIN INHERIT PASSWORD ${literal(scramVerifier(twin.password))}`;
   const role = await roleOf(connection, twin.username);
+  if (role?.versionCreatedAt && role.versionCreatedAt > createdAt) {
+    throw new OvertakenError(
+      `The login ${twin.username} holds version ${role.versionId}, which is newer than ${versionId}`,
+    );
+  }
   if (!role) {
     await connection.query(`CREATE ROLE ${name} ${login}`);
   } else if (role.madeByKeyturn || (await isMember(connection, twin.username, group))) {

@@ -1,12 +1,16 @@
 import { CredentialRefusedError } from '../errors.ts';
-import { connected } from './connection.ts';
+import { connected, inTransaction } from './connection.ts';
 import type { PostgresLogin } from './credential.ts';
-import { identifier, literal } from './roles.ts';
+import { groupOf } from './names.ts';
+import { identifier, literal, lockGroup } from './roles.ts';
 import { scramVerifier } from './scram.ts';
 
 /**
  * The login gives itself the pending password. A run that was killed after it did so, and began again with a new token, left a
  * password that neither AWSCURRENT nor AWSPENDING knows: `earlier` reads the versions that may.
+ *
+ * A session outlives the password that it logged in with. So under a lock the password is proven once more before it is changed:
+ * a run that was slow doesn't take away what a later rotation has set.
  */
 export async function applySingleUser(
   pending: PostgresLogin,
@@ -28,8 +32,12 @@ async function changedBy(login: PostgresLogin, pending: PostgresLogin): Promise<
     await connected(login, async (connection) => {
       // A session may begin in another role, which has no power over its own login.
       await connection.query('SET ROLE NONE');
-      const verifier = literal(scramVerifier(pending.password));
-      await connection.query(`ALTER ROLE ${identifier(login.username)} PASSWORD ${verifier}`);
+      await inTransaction(connection, async () => {
+        await lockGroup(connection, groupOf(login.username));
+        await connected(login, async () => undefined);
+        const verifier = literal(scramVerifier(pending.password));
+        await connection.query(`ALTER ROLE ${identifier(login.username)} PASSWORD ${verifier}`);
+      });
     });
     return true;
   } catch (error) {

@@ -34,7 +34,7 @@ export const postgres: Rotator = {
       return;
     }
     if (!application.admin) throw new InvalidSecretError('masterarn', 'the ARN of the admin secret');
-    await applyDualUser(pending, current, adminLogin(application.admin, current), application.versionId);
+    await applyDualUser(pending, current, adminLogin(application.admin, current), application.version);
   },
 
   async verify(credential) {

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import type { HeldVersion } from '../rotator.ts';
 import type { Connection } from './connection.ts';
 
 /** What PostgreSQL knows of a login role; undefined where there is none of that name. */
@@ -6,6 +7,8 @@ export interface Role {
   readonly canLogIn: boolean;
   /** The version that its password is of: Keyturn's own comment, written with the password. */
   readonly versionId: string | undefined;
+  /** When that version was made; undefined where the comment doesn't tell. */
+  readonly versionCreatedAt: Date | undefined;
   readonly madeByKeyturn: boolean;
 }
 
@@ -26,17 +29,31 @@ export async function roleOf(connection: Connection, name: string): Promise<Role
   );
   if (!row) return undefined;
   const versionId = versionIn(row.comment);
-  return { canLogIn: row.rolcanlogin === true, madeByKeyturn: versionId !== undefined, versionId };
+  const canLogIn = row.rolcanlogin === true;
+  const versionCreatedAt = createdAtIn(row.comment);
+  return { canLogIn, madeByKeyturn: versionId !== undefined, versionId, versionCreatedAt };
 }
 
-/** The version that a role's comment names, where the comment is Keyturn's. */
+/** The version that a role's comment names, where the comment is Keyturn's: `keyturn:ID TIME`. */
 export function versionIn(comment: unknown): string | undefined {
-  return typeof comment === 'string' && comment.startsWith(mark) ? comment.slice(mark.length) : undefined;
+  if (typeof comment !== 'string' || !comment.startsWith(mark)) return undefined;
+  return comment.slice(mark.length).split(' ')[0];
 }
 
-/** Writes whose version the role's password is (ADR 3). A version id is an identifier, not a secret. */
-export async function markRole(connection: Connection, name: string, versionId: string): Promise<void> {
-  await connection.query(`COMMENT ON ROLE ${identifier(name)} IS ${literal(`${mark}${versionId}`)}`);
+function createdAtIn(comment: unknown): Date | undefined {
+  const time = versionIn(comment) === undefined ? undefined : String(comment).split(' ')[1];
+  const createdAt = new Date(time ?? Number.NaN);
+  return Number.isNaN(createdAt.getTime()) ? undefined : createdAt;
+}
+
+/** The statement that notes whose version a role's password is (ADR 3). A version id is an identifier, not a secret. */
+export function marking(name: string, { versionId, createdAt }: HeldVersion): string {
+  const comment = literal(`${mark}${versionId} ${createdAt.toISOString()}`);
+  return `COMMENT ON ROLE ${identifier(name)} IS ${comment}`;
+}
+
+export async function markRole(connection: Connection, name: string, version: HeldVersion): Promise<void> {
+  await connection.query(marking(name, version));
 }
 
 export async function isMember(connection: Connection, member: string, group: string): Promise<boolean> {

@@ -23,6 +23,8 @@ const parts = new AsyncDisposableStack();
 afterAll(() => parts.disposeAsync());
 
 const salt = Buffer.alloc(16, 7);
+const v1 = { versionId: 'v1', createdAt: new Date('2026-01-01T00:00:01.001Z') };
+const v2 = { versionId: 'v2', createdAt: new Date('2026-01-01T00:00:01.002Z') };
 const verifierOf = (password: string) => scramVerifier(SecretValue.of(password), salt);
 
 async function model(): Promise<Server> {
@@ -159,13 +161,23 @@ describe.each([
     const mine = await server.logIn('admin', 'admin');
     await mine.query('BEGIN');
     await makeTwin(mine, twin, group, 'first');
-    await markRole(mine, twin, 'v1');
-    expect(await roleOf(mine, twin)).toEqual({ canLogIn: true, versionId: 'v1', madeByKeyturn: true });
+    await markRole(mine, twin, v1);
+    expect(await roleOf(mine, twin)).toEqual({
+      canLogIn: true,
+      versionId: 'v1',
+      versionCreatedAt: v1.createdAt,
+      madeByKeyturn: true,
+    });
     expect(await roleOf(admin, twin)).toBeUndefined();
     expect(await refusalOf(server.logIn(twin, 'first'))).toBe('28P01');
     await mine.query('COMMIT');
     await mine.end();
-    expect(await roleOf(admin, twin)).toEqual({ canLogIn: true, versionId: 'v1', madeByKeyturn: true });
+    expect(await roleOf(admin, twin)).toEqual({
+      canLogIn: true,
+      versionId: 'v1',
+      versionCreatedAt: v1.createdAt,
+      madeByKeyturn: true,
+    });
     expect(await lets(twin, 'first')).toEqual([{ role: group, login: twin }]);
   });
 
@@ -188,8 +200,8 @@ describe.each([
     const name = await login();
     const mine = await server.logIn('admin', 'admin');
     await mine.query('BEGIN');
-    await markRole(mine, name, 'v1');
-    expect(await refusalOf(markRole(mine, 'nobody', 'v1'))).toBe('42704');
+    await markRole(mine, name, v1);
+    expect(await refusalOf(markRole(mine, 'nobody', v1))).toBe('42704');
     expect(await refusalOf(roleOf(mine, name))).toBe('25P02');
     await mine.query('COMMIT');
     expect((await roleOf(mine, name))?.versionId).toBeUndefined();
@@ -209,21 +221,21 @@ describe.each([
   test("a role's comment names its version, and the last one counts", async () => {
     const name = await login();
     expect(await roleOf(admin, name)).toMatchObject({ versionId: undefined, madeByKeyturn: false });
-    await markRole(admin, name, 'v1');
-    await markRole(admin, name, 'v2');
+    await markRole(admin, name, v1);
+    await markRole(admin, name, v2);
     expect(await roleOf(admin, name)).toMatchObject({ versionId: 'v2', madeByKeyturn: true });
   });
 
   test('the logins of a server are listed, those that are locked are not', async () => {
     const [open, locked] = [await login(), await login()];
-    await markRole(admin, open, 'v1');
+    await markRole(admin, open, v1);
     await admin.query(`ALTER ROLE ${identifier(locked)} NOLOGIN PASSWORD NULL`);
     const rows = await admin.query(
       `SELECT rolname::text AS name, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles
          WHERE rolcanlogin AND (rolvaliduntil IS NULL OR rolvaliduntil > now())`,
     );
     expect(rows.filter(({ name }) => name === open || name === locked)).toEqual([
-      { name: open, comment: 'keyturn:v1' },
+      { name: open, comment: 'keyturn:v1 2026-01-01T00:00:01.001Z' },
     ]);
   });
 

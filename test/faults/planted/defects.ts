@@ -27,8 +27,8 @@ export const defects: readonly Defect[] = [
   defect(
     'the current login gets the new password',
     'shared/rotators/postgres/apply-dual-user.ts',
-    'await setTwin(connection, pending, group);',
-    'await setTwin(connection, { ...pending, username: current.username }, group);',
+    'await setTwin(connection, pending, group, version);',
+    'await setTwin(connection, { ...pending, username: current.username }, group, version);',
   ),
   defect(
     'the new password reaches Secrets Manager and not the target',
@@ -190,7 +190,7 @@ export const defects: readonly Defect[] = [
   defect(
     'a login does not say whose version it holds',
     'shared/rotators/postgres/apply-dual-user.ts',
-    '        await markRole(connection, pending.username, versionId);\n',
+    '        await markRole(connection, pending.username, version);\n',
     '',
   ),
   defect(

@@ -24,7 +24,7 @@ it('a function that died in the middle of its transaction, and whose socket nobo
     pending: postgres.stage(current, 'dual-user'),
     admin: adminOf(server),
     earlier: async () => [],
-    versionId: '11111111-1111-4111-8111-111111111111',
+    version: { versionId: '11111111-1111-4111-8111-111111111111', createdAt: new Date() },
   });
   await outcome;
 });

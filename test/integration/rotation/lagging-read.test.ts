@@ -38,5 +38,5 @@ it('a twin bears the version that it holds, though the read of AWSCURRENT at set
     await server.query(
       "SELECT shobj_description(oid, 'pg_authid') AS mark FROM pg_roles WHERE rolname = 'lagging_a'",
     ),
-  ).toEqual([{ mark: `keyturn:${VersionId}` }]);
+  ).toEqual([{ mark: expect.stringContaining(`keyturn:${VersionId} `) }]);
 });

@@ -9,6 +9,7 @@ import { roleOf } from '../../../shared/rotators/postgres/roles.ts';
 import { adminOf, agentOn, asAgent, loginOn, postgresForTests, secretJson } from './setting.ts';
 
 const versionId = '11111111-1111-4111-8111-111111111111';
+const createdAt = new Date('2026-01-01T00:00:01.001Z');
 
 let server: Awaited<ReturnType<typeof postgresForTests>>;
 beforeAll(async () => {
@@ -27,7 +28,7 @@ const apply = (current: SecretJson, { earlier = [], ...given }: Given = {}) =>
     pending: postgres.stage(current, 'dual-user'),
     admin: adminOf(server),
     earlier: async () => earlier,
-    versionId,
+    version: { versionId, createdAt },
     ...given,
   });
 const exists = async (role: string) =>
@@ -173,7 +174,7 @@ describe('a role', () => {
   it('bears the version that its password is of, and Keyturn tells its own mark from any other comment', async () => {
     const current = await agentOn(server, 'marked');
     await apply(current);
-    expect(await commentOn('marked_b')).toBe(`keyturn:${versionId}`);
+    expect(await commentOn('marked_b')).toBe(`keyturn:${versionId} 2026-01-01T00:00:01.001Z`);
     await server.query(`COMMENT ON ROLE marked_a IS 'keyturn was here'`);
     const roles = await connected(postgresLogin(adminOf(server)), async (connection) => [
       await roleOf(connection, 'marked_b'),
@@ -182,9 +183,9 @@ describe('a role', () => {
       await roleOf(connection, 'nobody'),
     ]);
     expect(roles).toEqual([
-      { canLogIn: true, madeByKeyturn: true, versionId },
-      { canLogIn: true, madeByKeyturn: false, versionId: undefined },
-      { canLogIn: false, madeByKeyturn: false, versionId: undefined },
+      { canLogIn: true, madeByKeyturn: true, versionId, versionCreatedAt: createdAt },
+      { canLogIn: true, madeByKeyturn: false, versionId: undefined, versionCreatedAt: undefined },
+      { canLogIn: false, madeByKeyturn: false, versionId: undefined, versionCreatedAt: undefined },
       undefined,
     ]);
   });

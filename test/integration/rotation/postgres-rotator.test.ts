@@ -4,8 +4,14 @@ import type { SecretJson } from '../../../shared/credential/secret-json.ts';
 import { postgres } from '../../../shared/rotators/postgres/postgres.ts';
 import { adminOf, agentOn, asAgent, loginOn, postgresForTests, secretJson } from './setting.ts';
 
-const versionOne = '11111111-1111-4111-8111-111111111111';
-const versionTwo = '22222222-2222-4222-8222-222222222222';
+const versionOne = {
+  versionId: '11111111-1111-4111-8111-111111111111',
+  createdAt: new Date('2026-01-01T00:00:01.001Z'),
+};
+const versionTwo = {
+  versionId: '22222222-2222-4222-8222-222222222222',
+  createdAt: new Date('2026-01-01T00:00:01.002Z'),
+};
 const none = async () => [];
 
 let server: Awaited<ReturnType<typeof postgresForTests>>;
@@ -14,8 +20,8 @@ beforeAll(async () => {
 });
 afterAll(() => server[Symbol.asyncDispose]());
 
-const apply = (current: SecretJson, pending: SecretJson, versionId = versionOne, earlier = none) =>
-  postgres.apply({ current, pending, admin: adminOf(server), earlier, versionId });
+const apply = (current: SecretJson, pending: SecretJson, version = versionOne, earlier = none) =>
+  postgres.apply({ current, pending, admin: adminOf(server), earlier, version });
 
 describe('two users alternate', () => {
   it('24: makes the missing twin with its grants, and the current login goes on working', async () => {
@@ -44,6 +50,28 @@ describe('two users alternate', () => {
     const before = await stored();
     await apply(current, pending, versionTwo);
     expect(await stored()).toEqual(before);
+  });
+
+  it("a later version's password stays, however late an earlier version comes, and a later one takes its place", async () => {
+    const current = await agentOn(server, 'late');
+    const [earlier, later] = [postgres.stage(current, 'dual-user'), postgres.stage(current, 'dual-user')];
+    await apply(current, later, versionTwo);
+    await expect(apply(current, earlier, versionOne)).rejects.toMatchObject({ name: 'OvertakenError' });
+    await postgres.verify(later);
+    const latest = postgres.stage(current, 'dual-user');
+    await apply(current, latest, { ...versionOne, createdAt: new Date('2026-01-01T00:00:01.003Z') });
+    await postgres.verify(latest);
+  });
+
+  it('a mark that names no time holds nobody up', async () => {
+    const current = await agentOn(server, 'timeless');
+    await apply(current, postgres.stage(current, 'dual-user'), versionTwo);
+    for (const time of ['', ' ', ' yesterday']) {
+      await server.query(`COMMENT ON ROLE timeless_b IS 'keyturn:${versionTwo.versionId}${time}'`);
+      const pending = postgres.stage(current, 'dual-user');
+      await apply(current, pending, versionOne);
+      await postgres.verify(pending);
+    }
   });
 
   it.each([
@@ -124,7 +152,7 @@ describe('two users alternate', () => {
         pending: postgres.stage(current, 'dual-user'),
         admin: adminOf(other),
         earlier: none,
-        versionId: versionOne,
+        version: versionOne,
       }),
     ).rejects.toMatchObject({ name: 'ConfusedDeputyError' });
     expect(await other.query(`SELECT FROM pg_roles WHERE rolname = 'far_b'`)).toEqual([]);
@@ -134,7 +162,7 @@ describe('two users alternate', () => {
     const current = await agentOn(server, 'managed');
     const admin = secretJson({ username: 'admin', password: server.password });
     const pending = postgres.stage(current, 'dual-user');
-    await postgres.apply({ current, pending, admin, earlier: none, versionId: versionOne });
+    await postgres.apply({ current, pending, admin, earlier: none, version: versionOne });
     await postgres.verify(pending);
   });
 
@@ -192,7 +220,7 @@ describe('a single user', () => {
       pending,
       admin: undefined,
       earlier: async () => earlier,
-      versionId: versionOne,
+      version: versionOne,
     });
 
   it('gets its new password by its own login, and the old one is refused at once', async () => {
@@ -256,7 +284,7 @@ describe('at the end of the grace period', () => {
     await apply(first, second, versionOne);
     const third = postgres.stage(second, 'dual-user');
     await apply(second, third, versionTwo);
-    await expect(revoke(first, [second], [versionOne])).resolves.toBe('in use');
+    await expect(revoke(first, [second], [versionOne.versionId])).resolves.toBe('in use');
     await postgres.verify(third);
   });
 
