@@ -11,6 +11,8 @@ import { scramVerifier } from './scram.ts';
  *
  * A session outlives the password that it logged in with. So under a lock the password is proven once more before it is changed:
  * a run that was slow doesn't take away what a later rotation has set.
+ *
+ * @throws CredentialRefusedError
  */
 export async function applySingleUser(
   pending: PostgresLogin,
@@ -18,7 +20,8 @@ export async function applySingleUser(
   earlier: () => Promise<readonly PostgresLogin[]>,
 ): Promise<void> {
   if (await changedBy(current, pending)) return;
-  for (const login of await earlier()) {
+  // The pending one last: another run of the same rotation may have been first.
+  for (const login of [...(await earlier()), pending]) {
     const ofThisLogin = { ...current, password: login.password };
     if (login.username === current.username && (await changedBy(ofThisLogin, pending))) return;
   }

@@ -39,8 +39,8 @@ export const defects: readonly Defect[] = [
   defect(
     'no fallback to earlier passwords',
     'shared/rotators/postgres/apply-single-user.ts',
-    'for (const login of await earlier()) {',
-    'for (const login of (await earlier()).slice(0, 0)) {',
+    'for (const login of [...(await earlier()), pending]) {',
+    'for (const login of [pending]) {',
   ),
   defect(
     'the fallback knows AWSPREVIOUS only, not what abandoned rotations left',

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { SecretJson } from '../../../shared/credential/secret-json.ts';
 import { postgres } from '../../../shared/rotators/postgres/postgres.ts';
 import { adminOf, agentOn, asAgent, loginOn, postgresForTests, secretJson } from './setting.ts';
@@ -229,6 +230,26 @@ describe('a single user', () => {
     await applySingle(current, pending);
     await postgres.verify(pending);
     await expect(postgres.verify(current)).rejects.toMatchObject({ name: 'CredentialRefusedError' });
+  });
+
+  it('has its new password though another run of the same rotation set it first', async () => {
+    const current = await login('twice');
+    const pending = postgres.stage(current, 'single-user');
+    const { query } = pg.Client.prototype;
+    let isFirst = true;
+    using _ = vi.spyOn(pg.Client.prototype, 'query').mockImplementation(async function (
+      this: pg.Client,
+      ...asked
+    ) {
+      if (isFirst && asked[0] === 'BEGIN') {
+        isFirst = false;
+        await applySingle(current, pending);
+      }
+      return Reflect.apply(query, this, asked);
+    });
+    await applySingle(current, pending);
+    expect(isFirst).toBe(false);
+    await postgres.verify(pending);
   });
 
   it('22: is reached by an earlier version where the current one is refused', async () => {
