@@ -1,4 +1,4 @@
-// npm run prove [-- --report FILE] [--short | --long] [--seed N] [--only PART]: Keyturn's claims, tried.
+// npm run prove [-- --report FILE] [--short | --long] [--rotations N] [--seed N] [--only PART]: Keyturn's claims, tried.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -27,13 +27,20 @@ const { values } = parseArgs({
 const folder = join(root, '.keyturn', 'prove');
 mkdirSync(folder, { recursive: true });
 const threads = Math.max(1, Math.min(8, availableParallelism()));
-const wanted = Number(values.rotations ?? (values.long ? 1_000_000 : values.short ? 10_000 : 100_000));
-const seed = values.seed === undefined ? undefined : Number(values.seed);
+/** Rotations: simulated ones, and those of the soak. */
+const forms = {
+  usual: { simulated: 100_000, soaked: 1_000 },
+  /** What CI runs. */
+  short: { simulated: 100_000, soaked: 40 },
+  long: { simulated: 1_000_000, soaked: 1_000 },
+};
+const form = forms[values.long ? 'long' : values.short ? 'short' : 'usual'];
 const parts = ['simulation', 'planted', 'matrix', 'environment', 'attacks', 'soak', 'mutation'];
-if (values.only !== undefined && !parts.includes(values.only)) {
-  console.error(`keyturn: --only expects one of ${parts.join(', ')}`);
-  process.exit(2);
-}
+if (values.only !== undefined && !parts.includes(values.only))
+  refuse(`--only expects one of ${parts.join(', ')}`);
+if (values.short && values.long) refuse('either --short or --long');
+const wanted = wholeNumber('rotations') ?? form.simulated;
+const seed = wholeNumber('seed');
 // A seed is one world's.
 const runs = (part: string) => (values.only ?? (values.seed === undefined ? part : 'simulation')) === part;
 const suites = (part: string, project: string, ...within: string[]) =>
@@ -53,7 +60,7 @@ const attacks = runs('attacks')
       ...suites('attacks', 'unit', 'test/unit/security', 'test/unit/deployment'),
     ]
   : undefined;
-const soaked = runs('soak') ? runSoak(folder) : undefined;
+const soaked = runs('soak') ? runSoak(folder, form.soaked) : undefined;
 const mutation = runs('mutation') ? lastMutation() : undefined;
 const sections: Section[] = [
   simulationSection(simulated),
@@ -74,8 +81,7 @@ const sections: Section[] = [
   },
   {
     title: 'Soak',
-    explanation:
-      'A deployed fleet under faults, with agents at full load. Its short form: `npm run soak` runs 1,000.',
+    explanation: 'A deployed fleet under faults, with agents at full load: `npm run soak` alone.',
     lines: soaked?.lines,
     otherwise: 'Left out by --only or --seed.',
     figures: soaked
@@ -130,6 +136,20 @@ writeFileSync(html, htmlOf(sections, new Date()));
 console.log(`A page with all of it: ${html}`);
 if (values.report !== undefined) writeFileSync(values.report, `${JSON.stringify(report, undefined, 2)}\n`);
 process.exit(sections.some((section) => standingOf(section) === 'broken') ? 1 : 0);
+
+function wholeNumber(option: 'rotations' | 'seed'): number | undefined {
+  const text = values[option];
+  if (text === undefined) return undefined;
+  const number = Number(text);
+  return Number.isInteger(number) && number >= 1
+    ? number
+    : refuse(`--${option} expects a whole number, at least 1`);
+}
+
+function refuse(sentence: string): never {
+  console.error(`keyturn: ${sentence}`);
+  process.exit(2);
+}
 
 function print(all: readonly Section[]): void {
   const table = new Table({ head: ['Part', 'Run', 'Held', 'Standing'], style: { head: [] } });

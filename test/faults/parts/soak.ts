@@ -17,13 +17,13 @@ export interface Soaked {
   readonly lines: readonly Line[];
 }
 
-/** The soak's short form, in a process of its own. One that ends without a report broke. */
-export function runSoak(folder: string): Soaked {
+/** The soak, in a process of its own. One that ends without a report broke. */
+export function runSoak(folder: string, rotations: number): Soaked {
   const file = join(folder, 'soak.json');
   rmSync(file, { force: true });
   spawnSync(
     process.execPath,
-    ['local/bootstrap.mjs', 'test/faults/soak/main.ts', '--rotations', '40', '--report', file],
+    ['local/bootstrap.mjs', 'test/faults/soak/main.ts', '--rotations', `${rotations}`, '--report', file],
     { cwd: root, stdio: 'inherit' },
   );
   if (!existsSync(file)) {
