@@ -45,6 +45,8 @@ export interface FleetParts extends ReconcileParts {
 
 /** Secrets that are looked at closely at the same time. */
 const atOnce = 10;
+/** Secrets Manager tells the time by the second, so a run may have begun as much earlier than it says. */
+const grainMs = 1_000;
 /** A rotation's four steps, of 30 s each, may have begun. */
 const reserveMs = 150_000;
 
@@ -57,6 +59,7 @@ export async function reconcileFleet(
   parts: FleetParts,
 ): Promise<FleetReport> {
   const { secretsManager } = parts;
+  const began = new Date(parts.report.now().getTime() - grainMs);
   const fleet = secrets
     ? (await pMap(secrets, (id) => describeFleetSecret(secretsManager, id), { concurrency: atOnce })).flatMap(
         (secret) => secret ?? [],
@@ -88,7 +91,8 @@ export async function reconcileFleet(
     const covered = fleet.flatMap(({ arn }) =>
       (checked === 'all' || checked.has(arn)) && !missed.has(arn) ? arn : [],
     );
-    await reportFindings(kind.kind, ofKind, whole ? 'all' : new Set(covered), parts.report);
+    const look = { findings: ofKind, checked: whole ? ('all' as const) : new Set(covered), began };
+    await reportFindings(kind.kind, look, parts.report);
   }
   return { secrets: fleet.length, findings, unexamined: [...unexamined], isFinished };
 }

@@ -44,6 +44,7 @@ async function healMirrors(
   dryRun: boolean,
   { report, log, ownArns, isLate, ...parts }: MirrorRunParts,
 ): Promise<MirrorsReport> {
+  const began = report.now();
   const look = await reconcileMirrors(parts, {
     heals: !dryRun,
     ownArns,
@@ -55,7 +56,8 @@ async function healMirrors(
   if (!dryRun) {
     for (const kind of mirrorKinds) {
       const found = findings.filter((finding) => finding.kind === kind);
-      await reportFindings(kind, found, lookedAt(kind, look), { ...report, eventOf: driftEvent });
+      const ofKind = { findings: found, checked: lookedAt(kind, look), began };
+      await reportFindings(kind, ofKind, { ...report, eventOf: driftEvent });
     }
   }
   const isFinished = orphansChecked && areAllChecked(look);

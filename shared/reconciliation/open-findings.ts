@@ -7,6 +7,22 @@ export interface OpenFindings {
   readonly open: readonly string[];
   /** When the episode began. */
   readonly since?: string;
+  /** Which of them opened or closed lately, and when. */
+  readonly changes?: readonly Change[];
+}
+
+interface Change {
+  readonly at: string;
+  readonly digests: readonly string[];
+}
+
+/** One run's look at the fleet, for one kind. */
+export interface Look<Found extends Finding = Finding> {
+  readonly findings: readonly Found[];
+  /** The ARNs that were looked at: what is open for others stays open. `all`: the whole fleet. */
+  readonly checked: ReadonlySet<string> | 'all';
+  /** When the run began to read: what opened or closed since then it may have seen as it was before. */
+  readonly began: Date;
 }
 
 /** What on-call is told: once when secrets are newly found, and once when none is left. */
@@ -24,12 +40,16 @@ export const noFindings: OpenFindings = { open: [] };
 
 const examplesMax = 10;
 
-/** Those that are not open yet. */
+/** A reconciler may run for so long, by the limit of Lambda: no look that is still to be heard began earlier. */
+const longestRunMs = 900_000;
+
+/** The findings that are news: not open yet, and not closed since the look began. Amiss still, the next look finds them. */
 export function newly<Found extends Finding>(
-  { open }: OpenFindings,
-  findings: readonly Found[],
+  before: OpenFindings,
+  { findings, began }: Look<Found>,
+  now: Date,
 ): readonly Found[] {
-  const known = new Set(open);
+  const known = new Set([...before.open, ...changedSince(began, before, now)]);
   return findings.filter(({ secretArn }) => !known.has(digest(secretArn)));
 }
 
@@ -37,31 +57,51 @@ export function newly<Found extends Finding>(
  * What a look at the fleet changes; undefined: nothing, so that runs at the same time have a record to themselves who have
  * something to tell. A finding that was there at the last look too is no news, repaired each time or not.
  *
- * @param checked the ARNs that were looked at: what is open for others stays open. `all`: the whole fleet.
+ * Runs may overlap, and a slow one be heard last: of a secret whose finding opened or closed since it began, it says nothing.
  */
 export function looked(
   before: OpenFindings,
-  findings: readonly Finding[],
-  checked: ReadonlySet<string> | 'all',
+  look: Look,
   now: Date,
 ): { readonly state: OpenFindings; readonly alert?: FindingsAlert } | undefined {
   const at = now.toISOString();
   const since = before.since ?? at;
-  const found = newly(before, findings);
-  const amiss = new Set(findings.map(({ secretArn }) => digest(secretArn)));
-  const looks = checked === 'all' ? undefined : new Set([...checked].map(digest));
-  const kept = before.open.filter((arn) => amiss.has(arn) || (looks !== undefined && !looks.has(arn)));
+  const found = newly(before, look, now);
+  const stays = new Set(look.findings.map(({ secretArn }) => digest(secretArn)));
+  for (const arn of changedSince(look.began, before, now)) stays.add(arn);
+  const looks = look.checked === 'all' ? undefined : new Set([...look.checked].map(digest));
+  const kept = before.open.filter((arn) => stays.has(arn) || (looks !== undefined && !looks.has(arn)));
   if (found.length === 0 && kept.length === before.open.length) return undefined;
-  const open = [...kept, ...new Set(found.map(({ secretArn }) => digest(secretArn)))];
+  const opened = [...new Set(found.map(({ secretArn }) => digest(secretArn)))];
+  const open = [...kept, ...opened];
+  const left = new Set(kept);
+  const changes = changedBy([...opened, ...before.open.filter((arn) => !left.has(arn))], before, now);
   if (open.length === 0) {
     const recovered = { state: 'recovered', since, at, count: 0, examples: [] } as const;
-    return { state: noFindings, ...(before.open.length > 0 && { alert: recovered }) };
+    return { state: { open, changes }, alert: recovered };
   }
   const examples = found
     .slice(0, examplesMax)
     .map(({ secret, explanation, outcome }) => ({ secret, explanation, outcome }));
-  const opened = { state: 'found', since, at, count: found.length, examples } as const;
-  return { state: { open, since }, ...(found.length > 0 && { alert: opened }) };
+  const told = { state: 'found', since, at, count: found.length, examples } as const;
+  return { state: { open, since, changes }, ...(found.length > 0 && { alert: told }) };
+}
+
+/** Changes that a look may be older than. One from the far future is of a clock that was wrong, and would silence all. */
+const recent = ({ changes = [] }: OpenFindings, now: Date): readonly Change[] =>
+  changes.filter(({ at }) => Math.abs(now.getTime() - Date.parse(at)) <= longestRunMs);
+
+function changedSince(began: Date, before: OpenFindings, now: Date): readonly string[] {
+  return recent(before, now).flatMap(({ at, digests }) => (Date.parse(at) > began.getTime() ? digests : []));
+}
+
+/** Each secret once, so that ten thousand have room beside those that are open. */
+function changedBy(digests: readonly string[], before: OpenFindings, now: Date): readonly Change[] {
+  const anew = new Set(digests);
+  const earlier = recent(before, now)
+    .map((change) => ({ ...change, digests: change.digests.filter((one) => !anew.has(one)) }))
+    .filter((change) => change.digests.length > 0);
+  return [...earlier, { at: now.toISOString(), digests }];
 }
 
 /** How an open finding names its secret. */

@@ -5,11 +5,22 @@ import type { EventBus, OutgoingEvent } from '../notification/event-bus.ts';
 import { settle } from '../state/outbox.ts';
 import { type Records, recordsOf } from '../state/records.ts';
 import type { Finding } from './finding.ts';
-import { type FindingsAlert, looked, newly, noFindings, type OpenFindings } from './open-findings.ts';
+import {
+  type FindingsAlert,
+  type Look,
+  looked,
+  newly,
+  noFindings,
+  type OpenFindings,
+} from './open-findings.ts';
 
 export type FindingsState = Records<OpenFindings, FindingsAlert>;
 
-const state = z.object({ open: z.array(z.string()), since: z.string().exactOptional() });
+const state = z.object({
+  open: z.array(z.string()),
+  since: z.string().exactOptional(),
+  changes: z.array(z.object({ at: z.string(), digests: z.array(z.string()) })).exactOptional(),
+});
 const alert = z.object({
   state: z.enum(['found', 'recovered']),
   since: z.string(),
@@ -47,16 +58,15 @@ export interface ReportParts<Found extends Finding = Finding> {
  */
 export async function reportFindings<Found extends Finding>(
   kind: string,
-  findings: readonly Found[],
-  checked: ReadonlySet<string> | 'all',
+  look: Look<Found>,
   { records, bus, eventOf, send, runbookUrl, now }: ReportParts<Found>,
 ): Promise<void> {
   const known = await records.read(kind);
-  const fresh = newly(known?.state ?? noFindings, findings);
+  const fresh = newly(known?.state ?? noFindings, look, now());
   if (fresh.length > 0) await bus.publish(fresh.map((finding) => eventOf(finding, now())));
   await settle<OpenFindings, FindingsAlert>(
     kind,
-    (before, time) => looked(before ?? noFindings, findings, checked, time),
+    (before, time) => looked(before ?? noFindings, look, time),
     { records, now, send: (owed) => send(messageOf(kind, owed, runbookUrl)) },
   );
 }

@@ -3,7 +3,7 @@ import { findingOpened } from '../../../events/finding-opened/event.ts';
 import type { AlertMessage } from '../../../shared/notification/alert.ts';
 import type { OutgoingEvent } from '../../../shared/notification/event-bus.ts';
 import type { Finding } from '../../../shared/reconciliation/finding.ts';
-import type { FindingsAlert, OpenFindings } from '../../../shared/reconciliation/open-findings.ts';
+import type { FindingsAlert, Look, OpenFindings } from '../../../shared/reconciliation/open-findings.ts';
 import { reportFindings } from '../../../shared/reconciliation/report-findings.ts';
 import { recordsInMemory } from '../state/in-memory.ts';
 
@@ -21,6 +21,7 @@ const overdue = (agentId: string): Finding => ({
 function onCall() {
   const alerts: AlertMessage[] = [];
   const events: OutgoingEvent[] = [];
+  const clock = { now: Date.parse('2026-11-24T09:00:00Z') };
   const parts = {
     records: recordsInMemory<OpenFindings, FindingsAlert>(),
     bus: { publish: async (published: readonly OutgoingEvent[]) => void events.push(...published) },
@@ -36,11 +37,18 @@ function onCall() {
       }),
     send: async (message: AlertMessage) => void alerts.push(message),
     runbookUrl: 'https://runbook.example',
-    now: () => new Date('2026-11-24T09:00:00Z'),
+    now: () => new Date(clock.now),
   };
-  const look = (findings: readonly Finding[], checked: ReadonlySet<string> | 'all' = 'all') =>
-    reportFindings('rotation-overdue', findings, checked, parts);
-  return { alerts, events, look, parts };
+  const look = (
+    findings: readonly Finding[],
+    { checked = 'all', began = parts.now() }: Partial<Pick<Look, 'checked' | 'began'>> = {},
+  ) => reportFindings('rotation-overdue', { findings, checked, began }, parts);
+  /** Looks now, and is heard later. */
+  const slowLook = (findings: readonly Finding[]) => {
+    const began = parts.now();
+    return () => look(findings, { began });
+  };
+  return { alerts, events, look, slowLook, parts, minutes: (count: number) => (clock.now += count * 60_000) };
 }
 
 describe('what a look at the fleet found', () => {
@@ -84,15 +92,16 @@ describe('what a look at the fleet found', () => {
   test('stays open for secrets that a smaller look did not look at', async () => {
     const { alerts, look } = onCall();
     await look([overdue('a'), overdue('b')]);
-    await look([], new Set([arnOf('a')]));
+    await look([], { checked: new Set([arnOf('a')]) });
     expect(alerts.map(({ state }) => state)).toEqual(['found']);
-    await look([], new Set([arnOf('b')]));
+    await look([], { checked: new Set([arnOf('b')]) });
     expect(alerts.map(({ state }) => state)).toEqual(['found', 'recovered']);
   });
 
   test('whose alert SNS refused is told by the next look', async () => {
-    const { alerts, look, parts } = onCall();
-    const refused = reportFindings('rotation-overdue', [overdue('a')], 'all', {
+    const { alerts, look, parts, minutes } = onCall();
+    const a = { findings: [overdue('a')], checked: 'all', began: parts.now() } as const;
+    const refused = reportFindings('rotation-overdue', a, {
       ...parts,
       send: async () => {
         throw new Error('refused');
@@ -100,9 +109,73 @@ describe('what a look at the fleet found', () => {
     });
     await expect(refused).rejects.toThrow('refused');
     expect(alerts).toEqual([]);
-    const later = { ...parts, now: () => new Date('2026-11-24T10:00:00Z') };
-    await reportFindings('rotation-overdue', [overdue('a')], 'all', later);
+    minutes(60);
+    await look([overdue('a')]);
     expect(alerts.map(({ state }) => state)).toEqual(['found']);
-    await look([]);
   });
+});
+
+describe('a look that is heard late', () => {
+  test('opens no episode that began and ended since, and tells of what else it found', async () => {
+    const { alerts, events, look, slowLook, minutes } = onCall();
+    const late = slowLook([overdue('a'), overdue('b')]);
+    minutes(1);
+    await look([overdue('a')]);
+    minutes(1);
+    await look([]);
+    minutes(1);
+    await late();
+    expect(alerts.map(({ state }) => state)).toEqual(['found', 'recovered', 'found']);
+    expect(alerts[2]?.affects).toMatch(/^agents\/b\/credentials: [^;]+$/);
+    expect(events).toHaveLength(2);
+  });
+
+  test('ends no episode that began since', async () => {
+    const { alerts, look, slowLook, minutes } = onCall();
+    const late = slowLook([]);
+    minutes(1);
+    await look([overdue('a')]);
+    minutes(13);
+    await late();
+    await look([overdue('a')]);
+    expect(alerts.map(({ state }) => state)).toEqual(['found']);
+    minutes(60);
+    await look([]);
+    expect(alerts.map(({ state }) => state)).toEqual(['found', 'recovered']);
+  });
+
+  test('is none where it begins after the end: what is amiss again is told again, at once', async () => {
+    const { alerts, look, minutes } = onCall();
+    await look([overdue('a')]);
+    minutes(1);
+    await look([]);
+    minutes(1);
+    await look([overdue('a')]);
+    expect(alerts.map(({ state }) => state)).toEqual(['found', 'recovered', 'found']);
+  });
+
+  test('is told from others by clocks, of which one that was days fast silences none', async () => {
+    const { alerts, look, minutes } = onCall();
+    minutes(3 * 1_440);
+    await look([overdue('a')]);
+    await look([]);
+    minutes(-3 * 1_440);
+    await look([overdue('a')]);
+    expect(alerts.map(({ state }) => state)).toEqual(['found', 'recovered', 'found']);
+  });
+});
+
+test('ten thousand findings that open or close at once fit into one item of the table', async () => {
+  const { look, parts, minutes } = onCall();
+  const all = Array.from({ length: 10_000 }, (_, index) => overdue(`agent-${index}`));
+  const size = async () => JSON.stringify(await parts.records.read('rotation-overdue')).length;
+  await look(all);
+  expect(await size()).toBeLessThan(400 * 1_024);
+  minutes(1);
+  await look([]);
+  expect(await size()).toBeLessThan(400 * 1_024);
+  // And what is over is not kept.
+  minutes(60);
+  await look([overdue('a')]);
+  expect(await size()).toBeLessThan(1_024);
 });
