@@ -10,6 +10,7 @@ import {
 import { z } from 'zod';
 import { cacheInvalidation } from '../events/cache-invalidation/event.ts';
 import { parsed, UnexpectedShapeError } from '../events/contract.ts';
+import type { Clock } from './clock.ts';
 import type { VersionNotice } from './version-floor.ts';
 
 /** What became of a message; anything but `noticed` had no effect. */
@@ -28,6 +29,7 @@ export interface InvalidationOptions {
   readonly onConnected?: (connected: boolean) => void;
   /** Milliseconds. Rejects when the signal aborts. */
   readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>;
+  readonly now?: Clock;
   readonly signal?: AbortSignal;
 }
 
@@ -36,6 +38,8 @@ const snsEnvelope = z.object({ Type: z.literal('Notification'), Message: z.strin
 
 const LONG_POLL_S = 20;
 const BACKOFF_MS = { first: 500, most: 30_000 };
+/** SQS may end a long poll early. What does so at once, a proxy or an emulator, would be asked all the time. */
+const AT_ONCE_MS = 1_000;
 
 /** Milliseconds. A poll whose connection died unnoticed must not wait for ever; a long poll may well wait for 20 s. */
 const PATIENCE = {
@@ -88,13 +92,19 @@ export class InvalidationListener implements AsyncDisposable {
   }
 
   async #poll(): Promise<void> {
+    const { now = () => performance.now() } = this.#options;
     for (let failures = 0; !this.#signal.aborted; ) {
       try {
         const queueUrl = await this.#queue();
-        const messages = await this.#received(queueUrl);
+        // The first poll, and the first after a failure, only asks whether the queue can be read.
+        const isLong = this.#connected;
+        const asked = now();
+        const messages = await this.#received(queueUrl, isLong ? LONG_POLL_S : 0);
         failures = 0;
         this.#connect(true);
         await this.#consumed(queueUrl, messages);
+        if (isLong && messages.length === 0 && now() - asked < AT_ONCE_MS)
+          await this.#pause(BACKOFF_MS.first);
       } catch (error) {
         if (this.#signal.aborted) break;
         this.#connect(false);
@@ -102,7 +112,7 @@ export class InvalidationListener implements AsyncDisposable {
         // Somebody removed it: one that can be made is made anew.
         if (error instanceof QueueDoesNotExist) this.#queueUrl = undefined;
         this.#warn('The invalidation queue could not be polled', { error: classOf(error) });
-        await this.#backOff(failures);
+        await this.#pause(Math.min(BACKOFF_MS.most, BACKOFF_MS.first * 2 ** (failures - 1)));
       }
     }
     this.#connect(false);
@@ -114,14 +124,13 @@ export class InvalidationListener implements AsyncDisposable {
     return this.#queueUrl;
   }
 
-  async #received(queueUrl: string): Promise<readonly Message[]> {
+  async #received(queueUrl: string, waitS: number): Promise<readonly Message[]> {
     const { sqs } = this.#options;
     const { Messages = [] } = await sqs.send(
       new ReceiveMessageCommand({
         QueueUrl: queueUrl,
         MaxNumberOfMessages: 10,
-        // The first poll, and the first after a failure, only asks whether the queue can be read.
-        WaitTimeSeconds: this.#connected ? LONG_POLL_S : 0,
+        WaitTimeSeconds: waitS,
       }),
       { abortSignal: this.#signal },
     );
@@ -148,9 +157,8 @@ export class InvalidationListener implements AsyncDisposable {
     this.#options.onConnected?.(connected);
   }
 
-  async #backOff(failures: number): Promise<void> {
-    const { wait = (ms, signal) => delay(ms, undefined, { signal, ref: false }) } = this.#options;
-    const ms = Math.min(BACKOFF_MS.most, BACKOFF_MS.first * 2 ** (failures - 1));
+  async #pause(ms: number): Promise<void> {
+    const { wait = (time, signal) => delay(time, undefined, { signal, ref: false }) } = this.#options;
     // Aborting is how a wait is cut short; the loop sees that for itself.
     await wait(ms, this.#signal).catch(() => undefined);
   }

@@ -77,14 +77,19 @@ describe('the listener', () => {
     log.warn.mockReset();
   });
 
+  /** `afterMs`: how long the queue took to answer. */
+  type Answer = Partial<ReceiveMessageCommandOutput> & { readonly afterMs?: number };
+
   /** Listens while the queue answers as told, and then until it is closed while a poll waits. */
-  async function listened(...answers: readonly (Partial<ReceiveMessageCommandOutput> | Error)[]) {
+  async function listened(...answers: readonly (Answer | Error)[]) {
     const left = [...answers];
     const connections: boolean[] = [];
     const { promise: idle, resolve } = Promise.withResolvers<void>();
+    let elapsed = 0;
     sqs.on(ReceiveMessageCommand).callsFake(async () => {
       const next = left.shift();
       if (next instanceof Error) throw next;
+      elapsed += next?.afterMs ?? 0;
       if (next) return next;
       resolve();
       return new Promise((_, reject) => closing.signal.addEventListener('abort', () => reject(new Error())));
@@ -100,6 +105,7 @@ describe('the listener', () => {
       wait: async (ms) => {
         waits.push(ms);
       },
+      now: () => elapsed,
       signal: closing.signal,
     });
     await idle;
@@ -146,5 +152,11 @@ describe('the listener', () => {
     expect(waits).toEqual([500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000, 500]);
     expect(connections).toEqual([true, false, true, false, true, false]);
     expect([connected, closed]).toEqual([true, false]);
+  });
+
+  test('asks a queue that answers at once, though it was asked to wait, twice a second and not all the time', async () => {
+    await listened({}, {}, { afterMs: 3 }, { afterMs: 20_000 }, { Messages: [message('late')], afterMs: 3 });
+    // The first one isn't asked to wait, and after a message there may be more.
+    expect(waits).toEqual([500, 500]);
   });
 });
