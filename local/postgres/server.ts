@@ -125,11 +125,14 @@ export async function startPostgres(options: {
   };
 }
 
+/** As long as `until` waits. A machine that stalls for a few seconds is not a server that is gone. */
+const connectTimeoutMs = 30_000;
+
 /** Statements on a server, each on a connection of its own. */
 export const queryAt =
   (url: string): Postgres['query'] =>
   async (sql) => {
-    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
+    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: connectTimeoutMs });
     try {
       await client.connect();
       return (await client.query<Record<string, unknown>>(sql)).rows;
