@@ -70,7 +70,7 @@ function onCall() {
       });
     },
     /** On-call heard these, each once, and nothing waits to be sent. */
-    expectHeard(point: Point | undefined, ...expected: readonly string[]) {
+    expectHeard(struckAt: Point | undefined, ...expected: readonly string[]) {
       const heard = messages.map((message) => {
         const { backend, state } = inbox.parse(JSON.parse(message));
         return `${backend} ${state}`;
@@ -78,7 +78,7 @@ function onCall() {
       const once = heard.filter((alert, index) => alert !== heard[index - 1]);
       expect(once, 'alerts, in their order').toEqual(expected);
       // SNS's own client asked again for what SNS had done.
-      const askedAgain = point?.call === 'Publish' && point.moment.endsWith('asked again') ? 1 : 0;
+      const askedAgain = struckAt?.call === 'Publish' && struckAt.moment.endsWith('asked again') ? 1 : 0;
       expect(heard.length - once.length, 'alerts that came again').toBeLessThanOrEqual(
         mayRepeat + askedAgain,
       );
@@ -142,14 +142,14 @@ async function rotationAlert(what: keyof typeof news, recovery: Recovery): Promi
         detail: { ...detail, rotationId: 'f'.repeat(32), rotatedAt: '2026-11-24T09:45:00Z' },
       });
     },
-    async expectWell(point) {
-      if (ends) desk.expectHeard(point, `${backend} failed`, `${backend} recovered`);
-      else desk.expectHeard(point, `${backend} failed`);
+    async expectWell(struckAt) {
+      if (ends) desk.expectHeard(struckAt, `${backend} failed`, `${backend} recovered`);
+      else desk.expectHeard(struckAt, `${backend} failed`);
       // What comes again tells nothing, and the episode goes on as if nothing had been struck.
       await deliver(unwatched);
-      if (ends) return desk.expectHeard(point, `${backend} failed`, `${backend} recovered`);
+      if (ends) return desk.expectHeard(struckAt, `${backend} failed`, `${backend} recovered`);
       await hear(secretRotated);
-      desk.expectHeard(point, `${backend} failed`, `${backend} recovered`);
+      desk.expectHeard(struckAt, `${backend} failed`, `${backend} recovered`);
     },
   };
 }
@@ -169,7 +169,7 @@ async function health(recovery: Recovery): Promise<Trial> {
     checkHealth(
       {
         secretsManager: secretsManagerOf(engine, watch),
-        vault: counted(vault, [], watch.before, () => watch.after('Vault')),
+        vault: counted(vault, [], watch),
         vaultAddress: bao.url,
       },
       {
@@ -196,14 +196,14 @@ async function health(recovery: Recovery): Promise<Trial> {
       if (recovery === 'a later event') return check(3);
       return Promise.all([deliver(unwatched), deliver(unwatched)]);
     },
-    async expectWell(point) {
-      desk.expectHeard(point, 'target orders unhealthy');
+    async expectWell(struckAt) {
+      desk.expectHeard(struckAt, 'target orders unhealthy');
       await engine.PutSecretValue({ SecretId: ARN, SecretString: textOfSecret(adminOf(server)) });
       for (const number of [4, 5, 6]) {
         desk.aMinuteLater();
         await check(number);
       }
-      desk.expectHeard(point, 'target orders unhealthy', 'target orders recovered');
+      desk.expectHeard(struckAt, 'target orders unhealthy', 'target orders recovered');
     },
   };
 }

@@ -36,7 +36,8 @@ export interface Run extends Watch {
   readonly calls: readonly string[];
   /** Whether the nth call is one whose client asks again. */
   isAskedAgain(nth: number): boolean;
-  wasStruck(): boolean;
+  /** The call that it was, which beside another run need not be the point's: that has its number only. */
+  struckAt(): Point | undefined;
   /** What `work` asks of PostgreSQL is this run's too. */
   within<T>(work: () => Promise<T>): Promise<T>;
 }
@@ -54,7 +55,7 @@ export function runStruckAt(point?: Point): Run {
   const calls: string[] = [];
   const askedAgain = new Set<number>();
   let isDead = false;
-  let isStruck = false;
+  let struckAt: Point | undefined;
   const killed = () => {
     if (isDead) throw new KilledError();
   };
@@ -66,19 +67,20 @@ export function runStruckAt(point?: Point): Run {
       calls.push(call);
       if (asksAgain) askedAgain.add(calls.length);
       if (calls.length !== point?.nth || point.moment !== 'killed before it') return;
-      isStruck = isDead = true;
+      struckAt = { ...point, call };
+      isDead = true;
       killed();
     },
-    after() {
+    after(call) {
       killed();
-      if (!point || isStruck || calls.length < point.nth) return;
-      isStruck = true;
+      if (!point || struckAt || calls.length < point.nth) return;
+      struckAt = { ...point, call };
       if (point.moment === 'done, its reply lost') throw new ReplyLostError();
       if (point.moment === 'done, its reply lost, asked again') throw new ReplyLostError('ECONNRESET');
       isDead = true;
       killed();
     },
-    wasStruck: () => isStruck,
+    struckAt: () => struckAt,
     within: (work) => runs.run(run, work),
   };
   return run;

@@ -13,7 +13,7 @@ export interface Trial {
   /** Who ended well is not delivered again. */
   recover(hasFailed: boolean): Promise<unknown>;
   /** Throws where anything is lost. */
-  expectWell(point: Point | undefined): Promise<void>;
+  expectWell(struckAt: Point | undefined): Promise<void>;
 }
 
 export interface Cases {
@@ -54,11 +54,12 @@ export function matrixOf(part: string): (cases: Cases) => void {
             () => undefined,
             (error: unknown) => (error instanceof Error ? error.message : 'something was thrown'),
           );
-          const missed = !struck.wasStruck();
+          const missed = struck.struckAt() === undefined;
           if (missed && cases.mayMiss && failure === undefined) return [];
           run += 1;
           const why = failure ?? (missed ? 'the run never came there' : undefined);
-          return why === undefined ? [] : `call ${point.nth}, ${point.call}, ${point.moment}: ${why}`;
+          const { nth, call, moment } = struck.struckAt() ?? point;
+          return why === undefined ? [] : `call ${nth}, ${call}, ${moment}: ${why}`;
         },
         { concurrency: atOnce },
       );
@@ -86,7 +87,7 @@ async function tried(cases: Cases, point: Point | undefined, run: Run): Promise<
     },
   );
   await trial.recover(hasFailed);
-  await trial.expectWell(point);
+  await trial.expectWell(run.struckAt());
 }
 
 let last: Promise<unknown> = Promise.resolve();

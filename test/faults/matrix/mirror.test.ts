@@ -34,7 +34,7 @@ async function mirror(
     syncMirror(arn, {
       ...mirrors.parts,
       secretsManager: secretsManagerOf(mirrors.engine, watch),
-      vault: counted(vault, [], watch.before, () => watch.after('Vault')),
+      vault: counted(vault, [], watch),
     });
   return {
     async strike(run) {

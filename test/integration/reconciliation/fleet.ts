@@ -49,12 +49,7 @@ export const unwatched: Watch = { before: () => undefined, after: () => undefine
 
 /** Secrets Manager as a function finds it, each of whose calls the watch is told of. */
 export const secretsManagerOf = (engine: Engine, { before, after }: Watch) =>
-  clientOf(
-    engine,
-    (operation) => before(operation, true),
-    () => after('Secrets Manager'),
-    2,
-  );
+  clientOf(engine, (operation) => before(operation, true), after, 2);
 
 /** How often Secrets Manager tries a rotation, and what becomes of each step that it asks for: once, unless told otherwise. */
 export interface Rotating {

@@ -98,7 +98,7 @@ export function mirrorsIn(vault: Vault): Mirrors {
   const report = reportTold(unwatched);
   const partsTold = (watch: Watch) => ({
     secretsManager: secretsManagerOf(engine, watch),
-    vault: counted(vault, calls, watch.before, () => watch.after('Vault')),
+    vault: counted(vault, calls, watch),
   });
   const ask = (request: object, others: Partial<MirrorParts> = {}, watch?: Watch) =>
     answerMirrors(request, {
@@ -193,19 +193,15 @@ async function called(
 }
 
 /** Notes each call as `vault:{method}`. */
-export function counted(
-  vault: Vault,
-  calls: string[],
-  before: (call: string) => void = () => undefined,
-  after: () => void = () => undefined,
-): Vault {
+export function counted(vault: Vault, calls: string[], { before, after }: Watch = unwatched): Vault {
   const noting =
     <Arguments extends unknown[], Result>(name: string, call: (...args: Arguments) => Promise<Result>) =>
     async (...args: Arguments): Promise<Result> => {
-      calls.push(`vault:${name}`);
-      before(`vault:${name}`);
+      const noted = `vault:${name}`;
+      calls.push(noted);
+      before(noted);
       const result = await call(...args);
-      after();
+      after(noted);
       return result;
     };
   return {

@@ -38,8 +38,11 @@ function outage() {
     seen.mostAtOnce = Math.max(seen.mostAtOnce, inFlight);
   };
   return {
-    vault: counted(up, [], note, () => {
-      inFlight -= 1;
+    vault: counted(up, [], {
+      before: note,
+      after() {
+        inFlight -= 1;
+      },
     }),
     seen,
     at: (now: number) => {

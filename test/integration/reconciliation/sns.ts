@@ -12,9 +12,10 @@ export function snsClientOf(messages: string[], watch: Watch): SNSClient {
     requestHandler: {
       async handle(request: { body?: unknown }) {
         const form = new URLSearchParams(textOf(request.body));
-        watch.before(form.get('Action') ?? '', true);
+        const action = form.get('Action') ?? '';
+        watch.before(action, true);
         messages.push(form.get('Message') ?? '');
-        watch.after('SNS');
+        watch.after(action);
         const answer = `<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult>
           <MessageId>${messages.length}</MessageId></PublishResult></PublishResponse>`;
         const headers = { 'content-type': 'text/xml' };

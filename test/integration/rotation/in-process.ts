@@ -14,7 +14,7 @@ import type { OutgoingEvent } from '../../../shared/notification/event-bus.ts';
 export function clientOf(
   engine: Engine,
   each: (operation: string, input: Readonly<Record<string, unknown>>) => void = () => undefined,
-  done: () => void = () => undefined,
+  done: (operation: string) => void = () => undefined,
   maxAttempts = 1,
 ): SecretsManagerClient {
   return new SecretsManagerClient({
@@ -33,7 +33,7 @@ export function clientOf(
             return [error.status, { __type: error.code, Message: error.message }] as const;
           },
         );
-        done();
+        done(operation);
         const headers = { 'content-type': 'application/x-amz-json-1.1' };
         return {
           response: { statusCode, headers, body: Readable.from([Buffer.from(JSON.stringify(answer))]) },
