@@ -15,6 +15,10 @@ export interface Server {
     role: { readonly verifier: string; readonly login: boolean; readonly setRole?: string },
   ): Promise<void>;
   logIn(user: string, password: string): Promise<Session>;
+  /** Takes every connection that is left, until it is disposed of. */
+  fill(): Promise<AsyncDisposable>;
+  /** From now on a session's server has a policy for passwords, until it is disposed of. */
+  withPolicy(session: Session): Promise<Disposable>;
 }
 
 export function modelServer(model: PostgresModel): Server {
@@ -25,11 +29,27 @@ export function modelServer(model: PostgresModel): Server {
   return {
     create: async (name, role) => model.create(name, role),
     logIn: async (user, password) => sessionOf(model.logIn(user, password)),
+    async fill() {
+      model.isFull = () => true;
+      return {
+        async [Symbol.asyncDispose]() {
+          model.isFull = () => false;
+        },
+      };
+    },
+    async withPolicy() {
+      model.refusesPasswords = () => true;
+      return {
+        [Symbol.dispose]() {
+          model.refusesPasswords = () => false;
+        },
+      };
+    },
   };
 }
 
 export function realServer(port: number, asAdmin: (sql: string) => Promise<unknown>): Server {
-  return {
+  const server: Server = {
     async create(name, { verifier, login, setRole }) {
       const role = identifier(name);
       await asAdmin(`CREATE ROLE ${role} ${login ? 'LOGIN' : 'NOLOGIN'} PASSWORD ${literal(verifier)}`);
@@ -46,7 +66,25 @@ export function realServer(port: number, asAdmin: (sql: string) => Promise<unkno
         end: () => client.end(),
       };
     },
+    async fill() {
+      const taken: Session[] = [];
+      const take = async () => void taken.push(await server.logIn('admin', 'admin'));
+      let refusal = await refusalOf(take());
+      while (refusal === undefined) refusal = await refusalOf(take());
+      if (refusal !== '53300') throw new Error(`Filling it ended with ${refusal}`);
+      return {
+        async [Symbol.asyncDispose]() {
+          await Promise.all(taken.map((session) => session.end()));
+        },
+      };
+    },
+    async withPolicy(session) {
+      // Of a verifier it can tell one password: the login's own name.
+      await session.query("LOAD 'passwordcheck'");
+      return { [Symbol.dispose]: () => undefined };
+    },
   };
+  return server;
 }
 
 /** The SQLSTATE that something is refused with; undefined where it is not. */

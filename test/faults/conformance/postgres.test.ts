@@ -35,7 +35,9 @@ async function model(): Promise<Server> {
 
 async function real(): Promise<Server> {
   const logFile = join(mkdtempSync(join(tmpdir(), 'keyturn-conformance-')), 'postgres.log');
-  const server = parts.use(await startPostgres({ port: await freePort(), logFile }));
+  const server = parts.use(
+    await startPostgres({ port: await freePort(), logFile, settings: { max_connections: '12' } }),
+  );
   return realServer(server.port, server.query);
 }
 
@@ -88,6 +90,47 @@ describe.each([
     await server.create(name, { login: false, verifier: verifierOf('first') });
     expect(await refusalOf(server.logIn(name, 'first'))).toBe('28000');
     expect(await refusalOf(server.logIn(name, 'second'))).toBe('28P01');
+  });
+
+  test('a server without a connection left refuses each login, whoever it is; its sessions go on, and what ends makes room', async () => {
+    const name = await login();
+    const session = await server.logIn(name, 'first');
+    {
+      await using _full = await server.fill();
+      expect(await refusalOf(server.logIn(name, 'first'))).toBe('53300');
+      expect(await refusalOf(server.logIn(name, 'second'))).toBe('53300');
+      expect(await refusalOf(server.logIn('nobody', 'first'))).toBe('53300');
+      expect(await refusalOf(server.logIn('admin', 'admin'))).toBe('53300');
+      expect(await sessionOf(session)).toEqual([{ role: name, login: name }]);
+      await admin.query(`ALTER ROLE ${identifier(name)} PASSWORD ${literal(verifierOf('second'))}`);
+    }
+    await session.end();
+    expect(await refusalOf(server.logIn(name, 'first'))).toBe('28P01');
+    expect(await lets(name, 'second')).toEqual([{ role: name, login: name }]);
+  });
+
+  test('a password that a policy refuses changes nothing, ends its transaction, and keeps no login from being locked', async () => {
+    const [name, twin] = [await login(), newName()];
+    const mine = await server.logIn('admin', 'admin');
+    using _policy = await server.withPolicy(mine);
+    // passwordcheck sees verifiers alone, and knows one of the login's own name.
+    const refused = (role: string) =>
+      `${identifier(role)} LOGIN INHERIT PASSWORD ${literal(verifierOf(role))}`;
+    const alter = `ALTER ROLE ${identifier(name)} PASSWORD ${literal(verifierOf(name))}`;
+    expect(await refusalOf(mine.query(alter))).toBe('22023');
+    expect(await refusalOf(mine.query(`ALTER ROLE ${refused(name)}`))).toBe('22023');
+    expect(await refusalOf(mine.query(`CREATE ROLE ${refused(twin)}`))).toBe('22023');
+    expect(await roleOf(admin, twin)).toBeUndefined();
+    await mine.query('BEGIN');
+    await markRole(mine, name, v1);
+    expect(await refusalOf(mine.query(alter))).toBe('22023');
+    expect(await refusalOf(roleOf(mine, name))).toBe('25P02');
+    await mine.query('COMMIT');
+    expect(await lets(name, 'first')).toEqual([{ role: name, login: name }]);
+    expect((await roleOf(admin, name))?.versionId).toBeUndefined();
+    await mine.query(`ALTER ROLE ${identifier(name)} NOLOGIN PASSWORD NULL`);
+    expect(await refusalOf(server.logIn(name, 'first'))).toBe('28P01');
+    await mine.end();
   });
 
   test('a revoked login is refused, its sessions go on until they are ended', async () => {

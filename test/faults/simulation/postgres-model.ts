@@ -57,6 +57,8 @@ export class PostgresModel {
   readonly roles = new Map<string, ModelRole>();
   /** Told of each role that a committed statement changed. */
   onChange: (role: string) => void = () => undefined;
+  /** Whether there is no connection left. */
+  isFull: () => boolean = () => false;
   /** Whether a policy, passwordcheck for instance, refuses each new password. */
   refusesPasswords: () => boolean = () => false;
   /** A statement that the model doesn't know. */
@@ -89,6 +91,8 @@ export class PostgresModel {
 
   /** @throws ModelSqlError as the server does. */
   logIn(user: string, password: string): ModelSession {
+    // Before it looks at who it is.
+    if (this.isFull()) throw new ModelSqlError('53300');
     const role = this.roles.get(user);
     // The server tells a login that is locked only to whoever knows its password; without a password nobody does.
     if (!role || role.verifier === undefined || !fits(password, role.verifier))

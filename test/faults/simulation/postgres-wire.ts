@@ -58,8 +58,8 @@ export function connectModels(
           return lost('ECONNRESET');
         },
         effect: () => {
-          if (server.state() === 'full') throw new ModelSqlError('53300');
-          if (server.state() !== 'up') throw lost('ECONNREFUSED');
+          // A server that is full answers for itself.
+          if (server.state() === 'down' || server.state() === 'hanging') throw lost('ECONNREFUSED');
           const fresh = server.model.logIn(user, String(password));
           opened = fresh;
           const idle = option(this, 'idle_in_transaction_session_timeout') || keepAliveMs;

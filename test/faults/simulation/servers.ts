@@ -28,6 +28,7 @@ export function serverOf(world: World, index: number): ModelServer & { readonly 
   });
   model.create('admin', { login: true, verifier: scramVerifier(SecretValue.of('admin-password')) });
   const state = () => (down() ? 'down' : hanging() ? 'hanging' : full() ? 'full' : 'up');
+  model.isFull = () => state() === 'full';
   const server: ModelServer = { model, state };
   servers.set(host, server);
   return { host, ...server };
