@@ -14,6 +14,7 @@ export interface Simulated {
   readonly agentRequests: number;
   readonly overtaken: number;
   readonly leftBehind: number;
+  readonly alertsRefused: number;
   readonly faults: Readonly<Record<string, number>>;
   readonly failed: readonly { readonly plan: Plan; readonly outcome: Outcome }[];
   readonly seconds: number;
@@ -27,12 +28,22 @@ interface Wanted {
   readonly seed: number | undefined;
 }
 
+const summed = ['rotations', 'events', 'agentRequests', 'overtaken', 'leftBehind', 'alertsRefused'] as const;
+
 /** Simulates the kept seeds, then one seed after another, until there are enough rotations or a world breaks. */
 export async function simulateMany({ folder, threads, rotations, seed }: Wanted): Promise<Simulated> {
   const bundle = join(folder, 'simulation.mjs');
   await bundleWorker(bundle);
   const began = performance.now();
-  const sum = { rotations: 0, worlds: 0, events: 0, agentRequests: 0, overtaken: 0, leftBehind: 0 };
+  const sum = {
+    worlds: 0,
+    rotations: 0,
+    events: 0,
+    agentRequests: 0,
+    overtaken: 0,
+    leftBehind: 0,
+    alertsRefused: 0,
+  };
   const faults: Record<string, number> = {};
   const failed: { plan: Plan; outcome: Outcome }[] = [];
   const seeds = seed === undefined ? allSeeds() : [seed].values();
@@ -43,9 +54,7 @@ export async function simulateMany({ folder, threads, rotations, seed }: Wanted)
   };
   await runAll(bundle, seed === undefined ? threads : 1, next, (plan, outcome) => {
     sum.worlds += 1;
-    for (const key of ['rotations', 'events', 'agentRequests', 'overtaken', 'leftBehind'] as const) {
-      sum[key] += outcome[key];
-    }
+    for (const key of summed) sum[key] += outcome[key];
     for (const [kind, count] of Object.entries(outcome.faults)) faults[kind] = (faults[kind] ?? 0) + count;
     if (outcome.violations.length > 0) failed.push({ plan, outcome });
     const standing = outcome.violations.length > 0 ? 'BROKEN' : 'held';
@@ -102,6 +111,7 @@ export function simulationSection(result: Simulated | undefined): Section {
           ['Agent requests', String(result.agentRequests)],
           ['Faults', String(Object.values(result.faults).reduce((sum, count) => sum + count, 0))],
           ...faultKinds.map((kind) => [`Fault: ${kind}`, String(result.faults[kind] ?? 0)] as const),
+          ['Alerts that SNS refused', String(result.alertsRefused)],
           ['Rotations a second', (result.rotations / result.seconds).toFixed(0)],
           ['Grace cut short by the next rotation', String(result.overtaken)],
           ['Adopted logins left behind', String(result.leftBehind)],

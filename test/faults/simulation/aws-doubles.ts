@@ -26,6 +26,15 @@ export function asked<T>(
   return outside(surroundings, { operation, effect, refusal: throttled, loss: unanswered, resends: true });
 }
 
+/** An alert to on-call. A refusal is counted, so that a report can say that there were some. */
+export function alerted(world: World, effect: () => void): Promise<void> {
+  const refusal = () => {
+    world.counts.alertsRefused += 1;
+    return throttled();
+  };
+  return outside(world, { operation: 'sns:Publish', effect, refusal, loss: unanswered, resends: true });
+}
+
 /** An event as the bus hands it on. */
 export function eventOf(
   { time }: Surroundings,

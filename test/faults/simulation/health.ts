@@ -4,7 +4,7 @@ import { listTargets, type Target } from '../../../functions/check-backend-healt
 import { probeTarget } from '../../../functions/check-backend-health/probe-target.ts';
 import { probeVault } from '../../../functions/check-backend-health/probe-vault.ts';
 import type { Alert } from '../../../shared/health/episode.ts';
-import { asked } from './aws-doubles.ts';
+import { alerted } from './aws-doubles.ts';
 import { invoke } from './invocation.ts';
 import { ownClock } from './runs.ts';
 import { minute } from './virtual-time.ts';
@@ -35,8 +35,7 @@ function checkHealth(world: World, run: number): Promise<void> {
     const check = {
       state: records.health,
       rule: { window: 3, failures: 2 },
-      send: (backend: string, alert: Alert) =>
-        asked(world, 'sns:Publish', () => alerted(world, backend, alert)),
+      send: (backend: string, alert: Alert) => alerted(world, () => judged(world, backend, alert)),
       now: ownClock(world),
       count: () => undefined,
       runId: String(run),
@@ -63,7 +62,7 @@ function checkHealth(world: World, run: number): Promise<void> {
   });
 }
 
-function alerted({ healthAlerts, oracle }: World, backend: string, alert: Alert): void {
+function judged({ healthAlerts, oracle }: World, backend: string, alert: Alert): void {
   const { state } = alertMessage(backend, alert, 'runbook');
   const opened = state !== 'recovered';
   const last = healthAlerts.get(backend);

@@ -2,7 +2,7 @@ import { findingEvent } from '../../../functions/reconcile-fleet/finding-event.t
 import { reconcileFleet } from '../../../functions/reconcile-fleet/reconcile-fleet.ts';
 import { answerMirrors } from '../../../functions/reconcile-mirrors/reconcile-mirrors.ts';
 import { paced } from '../../../shared/secrets-manager/pace.ts';
-import { asked } from './aws-doubles.ts';
+import { alerted, asked } from './aws-doubles.ts';
 import { invoke } from './invocation.ts';
 import { lineOf } from './line.ts';
 import { rotateFunctionArn, takeStep } from './rotations.ts';
@@ -58,7 +58,7 @@ export function reconcile(world: World, run: number) {
           records: records.findings,
           bus,
           eventOf: findingEvent,
-          send: () => asked(world, 'sns:Publish', () => undefined),
+          send: () => alerted(world, () => undefined),
           runbookUrl: 'runbook',
           now: ownClock(world),
         },
@@ -82,7 +82,7 @@ export function reconcileMirrors(world: World, run: number) {
         report: {
           records: records.findings,
           bus,
-          send: () => asked(world, 'sns:Publish', () => undefined),
+          send: () => alerted(world, () => undefined),
           runbookUrl: 'runbook',
           now: ownClock(world),
         },

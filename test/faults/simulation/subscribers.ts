@@ -5,7 +5,7 @@ import { revokeSuperseded } from '../../../functions/revoke-superseded/revoke-su
 import { syncRecord } from '../../../functions/sync-vault-mirror/sync-record.ts';
 import type { AlertMessage } from '../../../shared/notification/alert.ts';
 import { mirrorDigest } from '../../../shared/vault/digest.ts';
-import { asked } from './aws-doubles.ts';
+import { alerted } from './aws-doubles.ts';
 import type { Subscriber } from './deliveries.ts';
 import { type Line, lineOf } from './line.ts';
 import { logOf, ownClock, runOf, theirClock } from './runs.ts';
@@ -81,7 +81,7 @@ function failureAlert(event: unknown, world: World, line: Line): Promise<void> {
     secretsManager,
     records: records.rotations,
     send: (message: AlertMessage) =>
-      asked(world, 'sns:Publish', () => oracle.alerted(line, message.state, JSON.stringify(message))),
+      alerted(world, () => oracle.alerted(line, message.state, JSON.stringify(message))),
     runbookUrl: 'runbook',
     now: ownClock(world),
   });
