@@ -73,6 +73,7 @@ export async function roleDifferences(
 ): Promise<readonly Difference[]> {
   const { group, current, logins } = roles;
   const names = [group, ...logins];
+  const named = 'SELECT oid FROM pg_roles WHERE rolname = ANY($1)';
   const rows = z.array(roleRow).parse(
     await connection.query(
       `SELECT rolname AS name, rolcanlogin AS canlogin, rolinherit AS inherit, rolsuper AS super, rolcreaterole AS createrole,
@@ -87,7 +88,7 @@ export async function roleDifferences(
       `SELECT pg_get_userbyid(roleid) AS role, pg_get_userbyid(member) AS member, pg_get_userbyid(grantor) AS grantor,
            admin_option AS admin, inherit_option AS inherits, set_option AS sets,
            EXISTS (SELECT FROM pg_roles r WHERE r.oid = member AND isfinite(r.rolvaliduntil)) AS expires
-         FROM pg_auth_members WHERE pg_get_userbyid(roleid) = ANY($1) OR pg_get_userbyid(member) = ANY($1) ORDER BY 1, 2`,
+         FROM pg_auth_members WHERE roleid = ANY(ARRAY(${named})) OR member = ANY(ARRAY(${named})) ORDER BY 1, 2`,
       [names],
     ),
   );

@@ -194,20 +194,29 @@ const toCome: Readonly<Record<string, string>> = {
   L: 'LARGE OBJECTS',
 };
 
+/** By what PostgreSQL notes of a role: to look into all that the database has would make a look at a fleet grow with its square. */
 async function heldBy(connection: Connection, roles: readonly string[]): Promise<readonly Held[]> {
   const rows = await connection.query(
     `WITH own AS (SELECT oid, rolname FROM pg_roles WHERE rolname = ANY($1)),
+       noted AS (SELECT DISTINCT classid, objid, objsubid FROM pg_shdepend JOIN own ON own.oid = refobjid
+         WHERE refclassid = 'pg_authid'::regclass AND deptype = 'a'
+           AND dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))),
        acls AS (
          SELECT 'database' AS kind, NULL::name AS schema, datname AS name, NULL::text AS part, datacl AS acl, datdba AS owner
-           FROM pg_database WHERE datname = current_database()
-         UNION ALL SELECT 'schema', NULL, nspname, NULL, nspacl, nspowner FROM pg_namespace
+           FROM noted JOIN pg_database d ON d.oid = objid
+           WHERE classid = 'pg_database'::regclass AND datname = current_database()
+         UNION ALL SELECT 'schema', NULL, nspname, NULL, nspacl, nspowner
+           FROM noted JOIN pg_namespace n ON n.oid = objid WHERE classid = 'pg_namespace'::regclass
          UNION ALL SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, n.nspname, c.relname, NULL, c.relacl, c.relowner
-           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relacl IS NOT NULL
+           FROM noted JOIN pg_class c ON c.oid = objid JOIN pg_namespace n ON n.oid = c.relnamespace
+           WHERE classid = 'pg_class'::regclass AND objsubid = 0
          UNION ALL SELECT 'column', n.nspname, c.relname, a.attname::text, a.attacl, c.relowner
-           FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-           WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
+           FROM noted JOIN pg_attribute a ON a.attrelid = objid AND a.attnum = objsubid
+             JOIN pg_class c ON c.oid = objid JOIN pg_namespace n ON n.oid = c.relnamespace
+           WHERE classid = 'pg_class'::regclass AND objsubid > 0 AND NOT a.attisdropped
          UNION ALL SELECT 'to come', n.nspname, pg_get_userbyid(d.defaclrole), d.defaclobjtype::text, d.defaclacl, d.defaclrole
-           FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace)
+           FROM noted JOIN pg_default_acl d ON d.oid = objid LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
+           WHERE classid = 'pg_default_acl'::regclass)
      SELECT kind, schema, name, part, a.privilege_type AS privilege, own.rolname AS grantee, a.is_grantable AS grantable,
          CASE WHEN a.grantor <> acls.owner THEN pg_get_userbyid(a.grantor) END AS grantor
        FROM acls, aclexplode(acls.acl) a JOIN own ON own.oid = a.grantee
