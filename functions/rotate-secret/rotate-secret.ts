@@ -31,7 +31,6 @@ export interface RotateSecretDependencies extends RotationParts {
   readonly bus: EventBus;
   readonly log: Record<'info' | 'warn', (message: string, fields: Record<string, string>) => void>;
   readonly count: Count;
-  readonly now: () => Date;
   /** ARNs; undefined: every secret that the function's role lets it have. */
   readonly allowedSecrets: readonly string[] | undefined;
 }

@@ -60,7 +60,8 @@ function staged(current: SecretJson, strategy: Strategy): SecretJson {
   return withCredentials(current, entries);
 }
 
-function strategyOf(tags: Tags): Strategy {
+/** @throws SecretTagError */
+export function strategyOf(tags: Tags): Strategy {
   const strategy = tags['keyturn:strategy'] ?? 'dual-user';
   if (strategy === 'dual-user' || strategy === 'single-user') return strategy;
   throw new SecretTagError('keyturn:strategy', 'dual-user or single-user');

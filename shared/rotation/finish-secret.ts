@@ -4,6 +4,9 @@ import { moveCurrent } from '../secrets-manager/versions.ts';
 import { currentVersionIdOf, standing } from './create-secret.ts';
 import type { Rotation, RotationParts } from './rotation.ts';
 
+/** Whoever takes AWSPENDING off meanwhile can't stop the move: the next rotation waits for it (`ensureAbandoned`). */
+export const moveLimitMs = 10_000;
+
 /**
  * Moves AWSCURRENT to the pending version: Describe, UpdateSecretVersionStage. All that follows a rotation follows from this
  * label, so nothing is lost where the function dies after it. A repeat finds the label moved.
@@ -16,5 +19,9 @@ export async function finishSecret(
 ): Promise<void> {
   const secret = await called('DescribeSecret', () => describeSecret(secretsManager, secretArn));
   if (standing(secret, token) === 'current') return;
-  await moveCurrent(secretsManager, secretArn, { from: currentVersionIdOf(secret), to: token });
+  await moveCurrent(secretsManager, secretArn, {
+    from: currentVersionIdOf(secret),
+    to: token,
+    limitMs: moveLimitMs,
+  });
 }

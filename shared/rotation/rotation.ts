@@ -10,6 +10,8 @@ export interface Rotation {
 
 export interface RotationParts {
   readonly secretsManager: SecretsManagerClient;
-  /** Waits before a read that is repeated, in milliseconds: Secrets Manager's reads are eventually consistent. */
+  /** Waits before a read, in milliseconds: Secrets Manager's reads are eventually consistent. */
   readonly pause: (ms: number) => Promise<unknown>;
+  /** Secrets Manager's own time, by which versions are dated. */
+  readonly now: () => Date;
 }

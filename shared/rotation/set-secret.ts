@@ -2,6 +2,7 @@ import { type CredentialEntry, credentialsIn } from '../credential/credentials-i
 import { InvalidSecretError } from '../credential/errors.ts';
 import type { SecretJson } from '../credential/secret-json.ts';
 import { describeSecret } from '../labels/read.ts';
+import { OvertakenError } from '../rotators/errors.ts';
 import { rotatorOf } from '../rotators/registry.ts';
 import { called } from '../secrets-manager/errors.ts';
 import {
@@ -10,7 +11,8 @@ import {
   readVersion,
   type SecretVersion,
 } from '../secrets-manager/versions.ts';
-import { currentVersionIdOf } from './create-secret.ts';
+import { ensureAbandoned } from './abandoned.ts';
+import { currentVersionIdOf, strategyOf } from './create-secret.ts';
 import { NoCurrentVersionError, NotPendingError } from './errors.ts';
 import { pendingVersion } from './pending-version.ts';
 import type { Rotation, RotationParts } from './rotation.ts';
@@ -32,8 +34,8 @@ export async function setSecret(rotation: Rotation, parts: RotationParts): Promi
   const values = await readCurrentOf(secretsManager, [secretArn, ...admins]);
   const shown = values.get(secretArn);
   if (!shown) throw new NoCurrentVersionError();
-  const current = entries.some((entry) => hasItsLogin(shown, entry))
-    ? await currentById(rotation, parts)
+  const current = entries.some((entry) => hasItsLogin(shown.value, entry))
+    ? await currentById(rotation, entries, parts)
     : shown;
   for (const entry of entries) {
     const adminArn = adminArnOf(entry);
@@ -41,11 +43,13 @@ export async function setSecret(rotation: Rotation, parts: RotationParts): Promi
     if (adminArn !== undefined && !admin) throw new NoCurrentVersionError('The admin secret (masterarn)');
     await rotatorOf(entry.engine).apply({
       pending: entry.credential,
-      current: sameCredential(current, entry),
-      admin,
+      current: sameCredential(current.value, entry),
+      currentCreatedAt: current.createdAt,
+      admin: admin?.value,
       earlier: async () =>
         (await earlier(secretArn, pending, parts)).flatMap((value) => inField(value, entry) ?? []),
       version: { versionId: token, createdAt: pending.createdAt },
+      ensureAbandoned: (versionId) => ensureAbandoned(versionId, rotation, pending, parts),
     });
   }
 }
@@ -53,21 +57,29 @@ export async function setSecret(rotation: Rotation, parts: RotationParts): Promi
 /**
  * Where the pending login is that of AWSCURRENT, either it can't have a twin, or the read by label lagged and gave the version
  * before, whose login is the pending one's. The labels tell: those that show the token are no older than its rotation.
+ *
+ * Or the rotation before was given up and moved AWSCURRENT even so, after this one's value was made: that is not to be used.
  */
 async function currentById(
   { secretArn, token }: Rotation,
+  entries: readonly CredentialEntry[],
   { secretsManager }: RotationParts,
-): Promise<SecretJson> {
+): Promise<SecretVersion> {
   const secret = await called('DescribeSecret', () => describeSecret(secretsManager, secretArn));
   if (!secret.stages[token]?.includes('AWSPENDING')) throw new NotPendingError();
   const current = await readVersion(secretsManager, secretArn, { versionId: currentVersionIdOf(secret) });
   if (!current) throw new NoCurrentVersionError();
-  return current.value;
+  const hasTwin = strategyOf(secret.tags) === 'dual-user';
+  if (hasTwin && entries.some((entry) => hasItsLogin(current.value, entry))) {
+    throw new OvertakenError('AWSPENDING holds the login of AWSCURRENT, though that has a twin');
+  }
+  return current;
 }
 
 function hasItsLogin(current: SecretJson, entry: CredentialEntry): boolean {
   const { username } = entry.credential.reveal();
-  return username !== undefined && inField(current, entry)?.reveal().username === username;
+  const own = inField(current, entry)?.reveal();
+  return username !== undefined && own?.username === username && own.engine === entry.engine;
 }
 
 /** The admin must be an ARN: a name could be that of another secret tomorrow. */

@@ -23,7 +23,7 @@ export class AlternateTakenError extends Error {
   override readonly name = 'AlternateTakenError';
 }
 
-/** A later rotation has given the login its password, which this one must not take away. Rotate again. */
+/** The login is another rotation's, which began later or has moved AWSCURRENT to it: this one must not take it away. Rotate again. */
 export class OvertakenError extends Error {
   override readonly name = 'OvertakenError';
 }

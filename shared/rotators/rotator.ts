@@ -13,12 +13,16 @@ export interface HeldVersion {
 export interface Application {
   readonly pending: SecretJson;
   readonly current: SecretJson;
+  /** When the version was made that `current` belongs to. */
+  readonly currentCreatedAt: Date;
   /** The login that may make others; undefined where the credential has no `masterarn`. */
   readonly admin: SecretJson | undefined;
   /** What the login may still hold where `current` is refused, the likeliest first. Single-user only; read when needed. */
   readonly earlier: () => Promise<readonly SecretJson[]>;
   /** The version that `pending` belongs to. What a later one has set it leaves as it is. */
   readonly version: HeldVersion;
+  /** To be asked before a login is changed that holds a version made after AWSCURRENT's. @throws where it is AWSCURRENT's by now. */
+  readonly ensureAbandoned: (versionId: string) => Promise<void>;
 }
 
 export interface Revocation {

@@ -8,6 +8,7 @@ import {
   ResourceExistsException,
   ResourceNotFoundException,
   type SecretsManagerClient,
+  type SecretValueEntry,
   UpdateSecretVersionStageCommand,
 } from '@aws-sdk/client-secrets-manager';
 import { InvalidSecretError } from '../credential/errors.ts';
@@ -30,37 +31,31 @@ export async function readVersion(
 ): Promise<SecretVersion | undefined> {
   return called('GetSecretValue', async () => {
     try {
-      const answer = await client.send(
+      return await client.send(
         new GetSecretValueCommand({
           SecretId: secretId,
           VersionId: version.versionId,
           VersionStage: version.stage,
         }),
       );
-      const { SecretString, VersionId = '', CreatedDate = new Date(0), VersionStages = [] } = answer;
-      return { text: SecretString, versionId: VersionId, createdAt: CreatedDate, stages: VersionStages };
     } catch (error) {
       if (error instanceof ResourceNotFoundException) return undefined;
       throw error;
     }
-  }).then((found) => {
-    if (!found) return undefined;
-    const { text, ...version } = found;
-    return { ...version, value: json(text) };
-  });
+  }).then((answer) => answer && versionOf(answer));
 }
 
-/** The AWSCURRENT values of several secrets in one call, by ARN. */
+/** The AWSCURRENT versions of several secrets in one call, by ARN. */
 export async function readCurrentOf(
   client: SecretsManagerClient,
   secretArns: readonly string[],
-): Promise<ReadonlyMap<string, SecretJson>> {
+): Promise<ReadonlyMap<string, SecretVersion>> {
   const answer = await called('BatchGetSecretValue', () =>
     client.send(new BatchGetSecretValueCommand({ SecretIdList: [...new Set(secretArns)] })),
   );
   const [refused] = answer.Errors ?? [];
   if (refused) throw new SecretsManagerError('BatchGetSecretValue', refused.ErrorCode ?? 'unknown');
-  return new Map((answer.SecretValues ?? []).map(({ ARN, SecretString }) => [ARN ?? '', json(SecretString)]));
+  return new Map((answer.SecretValues ?? []).map((value) => [value.ARN ?? '', versionOf(value)]));
 }
 
 /** Puts the value as AWSPENDING and nothing else. `exists`: another run put another value under the same token first. */
@@ -90,11 +85,14 @@ export async function putPending(
   });
 }
 
-/** Moves AWSCURRENT. Naming the version that it leaves makes Secrets Manager refuse where the label is elsewhere by now. */
+/**
+ * Moves AWSCURRENT. Naming the version that it leaves makes Secrets Manager refuse where the label is elsewhere by now. After the
+ * limit it isn't asked again.
+ */
 export async function moveCurrent(
   client: SecretsManagerClient,
   secretId: string,
-  { from, to }: { readonly from: string; readonly to: string },
+  { from, to, limitMs }: { readonly from: string; readonly to: string; readonly limitMs: number },
 ): Promise<void> {
   await called('UpdateSecretVersionStage', () =>
     client.send(
@@ -104,6 +102,7 @@ export async function moveCurrent(
         RemoveFromVersionId: from,
         MoveToVersionId: to,
       }),
+      { abortSignal: AbortSignal.timeout(limitMs) },
     ),
   );
 }
@@ -142,6 +141,11 @@ export async function newestVersionIds(
   return Versions.toSorted((one, other) => Number(other.CreatedDate ?? 0) - Number(one.CreatedDate ?? 0))
     .flatMap(({ VersionId }) => VersionId ?? [])
     .slice(0, count);
+}
+
+function versionOf(answer: SecretValueEntry): SecretVersion {
+  const { VersionId = '', CreatedDate = new Date(0), VersionStages = [], SecretString } = answer;
+  return { versionId: VersionId, createdAt: CreatedDate, stages: VersionStages, value: json(SecretString) };
 }
 
 function json(text: string | undefined): SecretJson {

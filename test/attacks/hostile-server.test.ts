@@ -3,7 +3,13 @@ import { join } from 'node:path';
 import tls from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { postgres } from '../../shared/rotators/postgres/postgres.ts';
-import { adminOf, agentOn, postgresForTests, secretJson } from '../integration/rotation/setting.ts';
+import {
+  adminOf,
+  agentOn,
+  postgresForTests,
+  secretJson,
+  untroubled,
+} from '../integration/rotation/setting.ts';
 import { formsOf, shown } from './canary.ts';
 import { demands, startHostileServer } from './hostile-server.ts';
 
@@ -113,8 +119,7 @@ describe('a server with a certificate that is trusted, which somebody else wrote
       current,
       pending,
       admin,
-      earlier: async () => [],
-      version: { versionId: 'v'.repeat(32), createdAt: new Date() },
+      ...untroubled,
     });
     await expect(apply).rejects.toMatchObject({ name: 'ConfusedDeputyError' });
     const superseded = { superseded: current, kept: [], admin, supersededVersionIds: new Set<string>() };

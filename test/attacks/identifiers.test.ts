@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { postgres } from '../../shared/rotators/postgres/postgres.ts';
-import { adminOf, asAgent, loginOn, postgresForTests } from '../integration/rotation/setting.ts';
+import { adminOf, asAgent, loginOn, postgresForTests, untroubled } from '../integration/rotation/setting.ts';
 import { shown } from './canary.ts';
 
 let server: Awaited<ReturnType<typeof postgresForTests>>;
@@ -69,8 +69,7 @@ it('a login of any name that PostgreSQL takes is rotated, verified and revoked, 
         current,
         pending,
         admin: adminOf(server),
-        earlier: async () => [],
-        version: { versionId: 'v'.repeat(32), createdAt: new Date() },
+        ...untroubled,
       });
       await postgres.verify(pending);
       const [session] =

@@ -5,11 +5,11 @@ import {
   OvertakenError,
   TargetFailedError,
 } from '../errors.ts';
-import type { HeldVersion } from '../rotator.ts';
+import type { Application } from '../rotator.ts';
 import { type Connection, connected, inTransaction } from './connection.ts';
 import { type PostgresLogin, sameServer } from './credential.ts';
 import { groupOf } from './names.ts';
-import { identifier, isMember, literal, lockGroup, markRole, roleOf } from './roles.ts';
+import { identifier, isMember, literal, lockGroup, markRole, type Role, roleOf } from './roles.ts';
 import { scramVerifier } from './scram.ts';
 
 /**
@@ -17,29 +17,60 @@ import { scramVerifier } from './scram.ts';
  * a twin without its grants. A repeat sets the same password and the same grants again.
  *
  * A run that was slow may come here when its rotation was given up, and the next one has set the twin's password and moved
- * AWSCURRENT to it. No label tells, for a read of it may lag; the twin itself does: it names the version that it holds.
+ * AWSCURRENT to it. No label tells, for a read of it may lag; the twin itself does: it names the version that it holds. Where that
+ * was made after AWSCURRENT's, its rotation was given up, or has moved AWSCURRENT to it by now: this is found out first.
  *
- * @throws OvertakenError
+ * @throws OvertakenError, and what `ensureAbandoned` throws.
  */
-export async function applyDualUser(
-  pending: PostgresLogin,
-  current: PostgresLogin,
-  admin: PostgresLogin,
-  version: HeldVersion,
-): Promise<void> {
+export async function applyDualUser(twin: TwinApplication): Promise<void> {
+  const { current, admin, version, ensureAbandoned } = twin;
   await proveOwnership(current, admin);
-  await connected(admin, (connection) =>
+  const settled = new Set([version.versionId]);
+  for (let held = await setUnlessHeld(twin, settled); held; held = await setUnlessHeld(twin, settled)) {
+    await ensureAbandoned(held);
+    settled.add(held);
+  }
+}
+
+export interface TwinApplication
+  extends Pick<Application, 'version' | 'currentCreatedAt' | 'ensureAbandoned'> {
+  readonly pending: PostgresLogin;
+  readonly current: PostgresLogin;
+  readonly admin: PostgresLogin;
+}
+
+/** Changes nothing, and gives the version that the twin holds, where its rotation isn't known to be settled. */
+function setUnlessHeld(
+  { pending, current, currentCreatedAt, admin, version }: TwinApplication,
+  settled: ReadonlySet<string>,
+): Promise<string | undefined> {
+  const group = groupOf(current.username);
+  return connected(admin, (connection) =>
     withAdminRights(() =>
       inTransaction(connection, async () => {
-        const group = groupOf(current.username);
         await lockGroup(connection, group);
         await proveGroup(connection, current.username, group);
-        await setTwin(connection, pending, group, version);
+        const role = await roleOf(connection, pending.username);
+        if (isNewer(role, version.createdAt)) {
+          throw new OvertakenError(
+            `The login ${pending.username} holds a newer version than ${version.versionId}`,
+          );
+        }
+        if (isNewer(role, currentCreatedAt) && role?.versionId && !settled.has(role.versionId)) {
+          return role.versionId;
+        }
+        await setTwin(connection, role, pending, group);
         await keepConnectRight(connection, current, group);
         await markRole(connection, pending.username, version);
+        return undefined;
       }),
     ),
   );
+}
+
+/** Whether it holds a version that was made after that time. */
+function isNewer(role: Role | undefined, time: Date): boolean {
+  return role?.versionCreatedAt !== undefined && role.versionCreatedAt > time;
 }
 
 /**
@@ -73,18 +104,12 @@ async function proveGroup(connection: Connection, username: string, group: strin
 
 async function setTwin(
   connection: Connection,
+  role: Role | undefined,
   twin: PostgresLogin,
   group: string,
-  { versionId, createdAt }: HeldVersion,
 ): Promise<void> {
   const name = identifier(twin.username);
   const login = `LOGIN INHERIT PASSWORD ${literal(scramVerifier(twin.password))}`;
-  const role = await roleOf(connection, twin.username);
-  if (role?.versionCreatedAt && role.versionCreatedAt > createdAt) {
-    throw new OvertakenError(
-      `The login ${twin.username} holds version ${role.versionId}, which is newer than ${versionId}`,
-    );
-  }
   if (!role) {
     await connection.query(`CREATE ROLE ${name} ${login}`);
   } else if (role.madeByKeyturn || (await isMember(connection, twin.username, group))) {

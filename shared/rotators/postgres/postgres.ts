@@ -34,7 +34,12 @@ export const postgres: Rotator = {
       return;
     }
     if (!application.admin) throw new InvalidSecretError('masterarn', 'the ARN of the admin secret');
-    await applyDualUser(pending, current, adminLogin(application.admin, current), application.version);
+    await applyDualUser({
+      ...application,
+      pending,
+      current,
+      admin: adminLogin(application.admin, current),
+    });
   },
 
   async verify(credential) {

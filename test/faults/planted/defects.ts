@@ -27,8 +27,8 @@ export const defects: readonly Defect[] = [
   defect(
     'the current login gets the new password',
     'shared/rotators/postgres/apply-dual-user.ts',
-    'await setTwin(connection, pending, group, version);',
-    'await setTwin(connection, { ...pending, username: current.username }, group, version);',
+    'await setTwin(connection, role, pending, group);',
+    'await setTwin(connection, role, { ...pending, username: current.username }, group);',
   ),
   defect(
     'the new password reaches Secrets Manager and not the target',

@@ -9,4 +9,6 @@ export const keptSeeds: readonly number[] = [
   10,
   // A slow setSecret of a rotation that was given up took the password of the next, which had just become AWSCURRENT.
   70,
+  // A rotation that was given up at its very end moved AWSCURRENT, after the next had taken its login.
+  72,
 ];

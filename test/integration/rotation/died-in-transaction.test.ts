@@ -3,7 +3,7 @@ import { connected } from '../../../shared/rotators/postgres/connection.ts';
 import { postgresLogin } from '../../../shared/rotators/postgres/credential.ts';
 import { postgres } from '../../../shared/rotators/postgres/postgres.ts';
 import { lockGroup } from '../../../shared/rotators/postgres/roles.ts';
-import { adminOf, agentOn, postgresForTests } from './setting.ts';
+import { adminOf, agentOn, postgresForTests, untroubled } from './setting.ts';
 
 it('a function that died in the middle of its transaction, and whose socket nobody closed, holds up the next one for seconds, not hours', async () => {
   await using server = await postgresForTests();
@@ -23,8 +23,7 @@ it('a function that died in the middle of its transaction, and whose socket nobo
     current,
     pending: postgres.stage(current, 'dual-user'),
     admin: adminOf(server),
-    earlier: async () => [],
-    version: { versionId: '11111111-1111-4111-8111-111111111111', createdAt: new Date() },
+    ...untroubled,
   });
   await outcome;
 });

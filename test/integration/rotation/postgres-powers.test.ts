@@ -6,10 +6,9 @@ import { connected } from '../../../shared/rotators/postgres/connection.ts';
 import { postgresLogin } from '../../../shared/rotators/postgres/credential.ts';
 import { postgres } from '../../../shared/rotators/postgres/postgres.ts';
 import { roleOf } from '../../../shared/rotators/postgres/roles.ts';
-import { adminOf, agentOn, asAgent, loginOn, postgresForTests, secretJson } from './setting.ts';
+import { adminOf, agentOn, asAgent, loginOn, postgresForTests, secretJson, untroubled } from './setting.ts';
 
-const versionId = '11111111-1111-4111-8111-111111111111';
-const createdAt = new Date('2026-01-01T00:00:01.001Z');
+const { versionId, createdAt } = untroubled.version;
 
 let server: Awaited<ReturnType<typeof postgresForTests>>;
 beforeAll(async () => {
@@ -27,8 +26,8 @@ const apply = (current: SecretJson, { earlier = [], ...given }: Given = {}) =>
     current,
     pending: postgres.stage(current, 'dual-user'),
     admin: adminOf(server),
+    ...untroubled,
     earlier: async () => earlier,
-    version: { versionId, createdAt },
     ...given,
   });
 const exists = async (role: string) =>

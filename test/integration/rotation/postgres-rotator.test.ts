@@ -3,17 +3,13 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { SecretJson } from '../../../shared/credential/secret-json.ts';
 import { postgres } from '../../../shared/rotators/postgres/postgres.ts';
-import { adminOf, agentOn, asAgent, loginOn, postgresForTests, secretJson } from './setting.ts';
+import { adminOf, agentOn, asAgent, loginOn, postgresForTests, secretJson, untroubled } from './setting.ts';
 
-const versionOne = {
-  versionId: '11111111-1111-4111-8111-111111111111',
-  createdAt: new Date('2026-01-01T00:00:01.001Z'),
-};
+const versionOne = untroubled.version;
 const versionTwo = {
   versionId: '22222222-2222-4222-8222-222222222222',
   createdAt: new Date('2026-01-01T00:00:01.002Z'),
 };
-const none = async () => [];
 
 let server: Awaited<ReturnType<typeof postgresForTests>>;
 beforeAll(async () => {
@@ -21,8 +17,8 @@ beforeAll(async () => {
 });
 afterAll(() => server[Symbol.asyncDispose]());
 
-const apply = (current: SecretJson, pending: SecretJson, version = versionOne, earlier = none) =>
-  postgres.apply({ current, pending, admin: adminOf(server), earlier, version });
+const apply = (current: SecretJson, pending: SecretJson, version = versionOne) =>
+  postgres.apply({ ...untroubled, current, pending, admin: adminOf(server), version });
 
 describe('two users alternate', () => {
   it('24: makes the missing twin with its grants, and the current login goes on working', async () => {
@@ -62,6 +58,33 @@ describe('two users alternate', () => {
     const latest = postgres.stage(current, 'dual-user');
     await apply(current, latest, { ...versionOne, createdAt: new Date('2026-01-01T00:00:01.003Z') });
     await postgres.verify(latest);
+  });
+
+  it('a twin that holds a version made after that of AWSCURRENT is changed once that is known to be given up', async () => {
+    const current = await agentOn(server, 'givenup');
+    const givenUp = postgres.stage(current, 'dual-user');
+    await apply(current, givenUp, versionOne);
+    const asked: string[] = [];
+    const pending = postgres.stage(current, 'dual-user');
+    const applied = (ensureAbandoned: () => Promise<void>) =>
+      postgres.apply({
+        ...untroubled,
+        current,
+        pending,
+        admin: adminOf(server),
+        version: versionTwo,
+        currentCreatedAt: new Date(versionOne.createdAt.getTime() - 1),
+        ensureAbandoned: (versionId) => {
+          asked.push(versionId);
+          return ensureAbandoned();
+        },
+      });
+    await expect(applied(() => Promise.reject(new Error('it has ended')))).rejects.toThrow('it has ended');
+    await postgres.verify(givenUp);
+    await applied(async () => undefined);
+    await postgres.verify(pending);
+    await applied(() => Promise.reject(new Error('it holds its own')));
+    expect(asked).toEqual([versionOne.versionId, versionOne.versionId]);
   });
 
   it('a mark that names no time holds nobody up', async () => {
@@ -152,8 +175,7 @@ describe('two users alternate', () => {
         current,
         pending: postgres.stage(current, 'dual-user'),
         admin: adminOf(other),
-        earlier: none,
-        version: versionOne,
+        ...untroubled,
       }),
     ).rejects.toMatchObject({ name: 'ConfusedDeputyError' });
     expect(await other.query(`SELECT FROM pg_roles WHERE rolname = 'far_b'`)).toEqual([]);
@@ -163,7 +185,7 @@ describe('two users alternate', () => {
     const current = await agentOn(server, 'managed');
     const admin = secretJson({ username: 'admin', password: server.password });
     const pending = postgres.stage(current, 'dual-user');
-    await postgres.apply({ current, pending, admin, earlier: none, version: versionOne });
+    await postgres.apply({ ...untroubled, current, pending, admin });
     await postgres.verify(pending);
   });
 
@@ -219,9 +241,9 @@ describe('a single user', () => {
     postgres.apply({
       current,
       pending,
+      ...untroubled,
       admin: undefined,
       earlier: async () => earlier,
-      version: versionOne,
     });
 
   it('gets its new password by its own login, and the old one is refused at once', async () => {

@@ -45,6 +45,19 @@ export async function agentOn(server: Postgres, group: string) {
   return loginOn(server, `${group}_a`, password);
 }
 
+/** What a rotator is told besides the credentials, in a rotation that follows no other that was given up. */
+export const untroubled = {
+  earlier: async () => [],
+  version: {
+    versionId: '11111111-1111-4111-8111-111111111111',
+    createdAt: new Date('2026-01-01T00:00:01.001Z'),
+  },
+  currentCreatedAt: new Date('2100-01-01T00:00:00Z'),
+  ensureAbandoned: async (versionId: string) => {
+    throw new Error(`nobody gave up ${versionId}`);
+  },
+};
+
 /** Statements as an agent with that secret would send them. */
 export async function asAgent(secret: SecretJson, ...statements: string[]) {
   const { host, port, dbname, username, password } = secret.reveal();
