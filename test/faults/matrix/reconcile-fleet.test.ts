@@ -16,13 +16,24 @@ import { alertsOf } from './alerts-of-findings.ts';
 import { outsideOfRuns, watchPostgres } from './killer.ts';
 import { matrixOf, type Trial } from './matrix.ts';
 
-const parts = new AsyncDisposableStack();
+let watched: Disposable;
 let server: Awaited<ReturnType<typeof postgresForTests>>;
-beforeAll(async () => {
-  server = parts.use(await postgresForTests());
-  parts.use(watchPostgres());
+let usedFor: string | undefined;
+beforeAll(() => {
+  watched = watchPostgres();
 });
-afterAll(() => parts.disposeAsync());
+afterAll(async () => {
+  watched[Symbol.dispose]();
+  await server?.[Symbol.asyncDispose]();
+});
+
+/** A server for each scenario: a run asks for all logins of its server, and a thousand trials leave thousands. */
+async function startServer(scenario: string): Promise<void> {
+  if (usedFor === scenario) return;
+  await server?.[Symbol.asyncDispose]();
+  server = await postgresForTests();
+  usedFor = scenario;
+}
 
 interface Scenario {
   readonly kind: string;
@@ -53,6 +64,7 @@ async function declared(fleet: Fleet, agent: Agent, more: object = {}): Promise<
 }
 
 it('what is declared in these trials is what the agent is', async () => {
+  await startServer('declared');
   const fleet = fleetOn(server);
   const declaration = await declared(fleet, await fleet.addAgent('declared'));
   const secretsManager = secretsManagerOf(fleet.engine, unwatched);
@@ -152,8 +164,13 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 const recoveries = ['the next run', 'a concurrent duplicate'] as const;
 let count = 0;
 
-async function reconciliation(scenario: Scenario, recovery: (typeof recoveries)[number]): Promise<Trial> {
+async function reconciliation(
+  what: string,
+  scenario: Scenario,
+  recovery: (typeof recoveries)[number],
+): Promise<Trial> {
   count += 1;
+  await startServer(what);
   const { kind, needsPerson = false } = scenario;
   // Rotation and revocation are other functions, which are killed in tests of their own.
   const fleet = fleetOn(server, {
@@ -200,7 +217,7 @@ describe('a reconciler that is struck at any outside call leaves what the next r
         what: `${what}: ended by ${recovery}`,
         least,
         mayMiss,
-        arrange: () => reconciliation(scenario, recovery),
+        arrange: () => reconciliation(what, scenario, recovery),
       });
     }
   }
