@@ -58,6 +58,8 @@ export function connectModels(
           return lost('ECONNRESET');
         },
         effect: () => {
+          // Its outage may have begun since the call was sent.
+          if (me && server.state() !== 'up') world.troubles.note(me.name);
           // A server that is full answers for itself.
           if (server.state() === 'down' || server.state() === 'hanging') throw lost('ECONNREFUSED');
           const fresh = server.model.logIn(user, String(password));
