@@ -45,6 +45,7 @@ const seed = wholeNumber('seed');
 const runs = (part: string) => (values.only ?? (values.seed === undefined ? part : 'simulation')) === part;
 const suites = (part: string, project: string, ...within: string[]) =>
   runSuites(part, [{ project, within }], folder);
+const inFaults = (name: string) => `test/faults/${name}/`;
 
 const simulated = runs('simulation')
   ? await simulateMany({ folder, threads, rotations: wanted, seed })
@@ -52,7 +53,7 @@ const simulated = runs('simulation')
 const plantedResults = runs('planted') ? await plant(folder, threads) : undefined;
 const matrix = runs('matrix') ? runMatrix(folder) : undefined;
 const environment = runs('environment')
-  ? suites('environment', 'faults', 'test/faults/environment')
+  ? suites('environment', 'faults', ...['environment', 'conformance', 'agent', 'simulation'].map(inFaults))
   : undefined;
 const attacks = runs('attacks')
   ? [
@@ -74,7 +75,8 @@ const sections: Section[] = [
   },
   {
     title: 'Environment',
-    explanation: "Faults in AWS's, Vault's and PostgreSQL's own wire formats.",
+    explanation:
+      "Faults in AWS's, Vault's and PostgreSQL's own wire formats; and whether the simulation's models answer as real servers do.",
     lines: environment,
     otherwise: 'Left out by --only or --seed.',
     figures: [],
@@ -131,6 +133,11 @@ const report: ProofReport = {
   mutation: { score: mutation ? scoreOf(mutation) : 0 },
 };
 print(sections);
+for (const { title, lines = [] } of sections) {
+  for (const { part, what, run, held } of lines) {
+    if (run !== held) console.error(`broken: ${title}: ${part}: ${what}: ${held} of ${run} held`);
+  }
+}
 const html = join(folder, 'report.html');
 writeFileSync(html, htmlOf(sections, new Date()));
 console.log(`A page with all of it: ${html}`);
