@@ -89,8 +89,9 @@ export async function complete(stuck: IncompleteRotation, parts: ReconcileParts)
 /**
  * Lets the pending version go, and begins the next rotation where rotation is on. AWSCURRENT is untouched, and the twin that
  * the version may have been given to is overwritten by that next rotation. Killed between the two, the secret is overdue by
- * its dates, or rotates with its schedule. A run at the same time may have completed the rotation before the version was let go,
- * and can't any more after it: another one on top would overwrite a login in its grace.
+ * its dates, or rotates with its schedule. A run at the same time may have completed the rotation before the version was let go:
+ * another one on top would overwrite a login in its grace. It may complete it for some seconds more; the next rotation's setSecret
+ * waits for that (ADR 3).
  */
 export async function abandon(
   { secret, versionId, createdAt }: IncompleteRotation,
