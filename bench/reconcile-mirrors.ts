@@ -101,6 +101,7 @@ async function fleet(): Promise<{ run(): Promise<Run>; rotate(count: number): Pr
           ownArns,
           now: () => new Date(time.now()),
           isLate: () => false,
+          pause: async () => undefined,
           onFailure: ({ reason }) => {
             throw new Error(reason);
           },

@@ -65,6 +65,7 @@ const words: Readonly<Record<Outcome, string>> = {
   stamped: 'its mirror held the current value already',
   unchanged: 'its mirror was in step already',
   quarantined: 'its mirror is quarantined',
+  'changed-by-hand': 'its mirror was changed by hand, and is left to keyturn reconcile',
   'not-mirrored': 'it has no mirror',
   'deletion-pending': 'it is scheduled for deletion, and its mirror stays as it is',
 };

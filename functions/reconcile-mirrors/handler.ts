@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { Logger } from '@aws-lambda-powertools/logger';
 import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
@@ -61,6 +62,7 @@ export const handler = middy<unknown, unknown>()
       digest: digestFrom(secretsManager, environment.MIRROR_DIGEST_SECRET),
       ownArns: environment.OWN_SECRET_ARNS,
       report,
+      pause,
       isLate: () => context.getRemainingTimeInMillis() < reserveMs,
       log,
     });

@@ -18,6 +18,7 @@ export interface MirrorRunParts extends MirrorParts {
   readonly ownArns: string;
   readonly report: Omit<ReportParts<MirrorFinding>, 'eventOf'>;
   readonly isLate: () => boolean;
+  readonly pause: (ms: number) => Promise<unknown>;
   readonly log: Pick<Logger, 'info' | 'warn'>;
 }
 
@@ -42,7 +43,7 @@ export async function answerMirrors(
  */
 async function healMirrors(
   dryRun: boolean,
-  { report, log, ownArns, isLate, ...parts }: MirrorRunParts,
+  { report, log, ownArns, isLate, pause, ...parts }: MirrorRunParts,
 ): Promise<MirrorsReport> {
   const began = report.now();
   const look = await reconcileMirrors(parts, {
@@ -50,6 +51,7 @@ async function healMirrors(
     ownArns,
     now: report.now,
     isLate,
+    pause,
     onFailure: (failure) => log.warn('a mirror could not be looked at', { ...failure }),
   });
   const { mirrored, findings, checked, orphansChecked, stopped } = look;

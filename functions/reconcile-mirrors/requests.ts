@@ -37,5 +37,13 @@ export type MirrorsReport = z.output<typeof mirrorsReport>;
 
 export const releaseAnswer = z.object({
   secret: z.string(),
-  outcome: z.enum(['not-mirrored', 'deletion-pending', 'unchanged', 'stamped', 'written', 'quarantined']),
+  outcome: z.enum([
+    'not-mirrored',
+    'deletion-pending',
+    'unchanged',
+    'stamped',
+    'written',
+    'changed-by-hand',
+    'quarantined',
+  ]),
 });

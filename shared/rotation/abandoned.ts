@@ -1,13 +1,12 @@
 import { describeSecret } from '../labels/read.ts';
 import { OvertakenError } from '../rotators/errors.ts';
 import { called } from '../secrets-manager/errors.ts';
+import { longestLagMs } from '../secrets-manager/lag.ts';
 import type { SecretVersion } from '../secrets-manager/versions.ts';
 import { NotPendingError } from './errors.ts';
 import { moveLimitMs } from './finish-secret.ts';
 import type { Rotation, RotationParts } from './rotation.ts';
 
-/** What a read shows is at most as old. AWS names no limit; in its own words, reads are eventually consistent. */
-const longestLagMs = 5_000;
 /** finishSecret may have seen labels that were old, and its call takes a while; so may what is read here be old. */
 const settledAfterMs = moveLimitMs + 2 * longestLagMs;
 

@@ -34,6 +34,7 @@ export type MirrorOutcome =
   | 'unchanged'
   | 'stamped'
   | 'written'
+  | 'changed-by-hand'
   | 'quarantined';
 
 export interface MirrorParts {
@@ -53,6 +54,8 @@ export interface ExaminedMirror {
   readonly path: string;
   readonly currentVersionId: string;
   readonly stampedVersionId: string | undefined;
+  /** The version of the key, as KV counts: 0 where there is none. */
+  readonly kvVersion: number;
   /** The labels, as DescribeSecret showed them. */
   readonly stages: Readonly<Record<string, readonly string[]>>;
   readonly lastChangedAt: Date | undefined;
@@ -87,6 +90,8 @@ export function mirrorPath(tag: string, agentId: string): string {
  * The stamp names the KV version that it describes and holds a digest of the value, so a stamp that is late, or a change by
  * hand, is seen too. Concurrent runs: the data is written by check-and-set on the version that was read; of two stamps the
  * later stays, and one that doesn't describe the data is mended by the next run.
+ * What was changed since this version was mirrored is left to the reconciler: it may be the value of a later version, left by a run
+ * that was killed before its stamp, and not shown yet.
  * A key that someone creates between the check and the claim is kept by this run (CAS 0), but not by the next.
  *
  * @param moved the version that AWSCURRENT moved to and when, as an event says.
@@ -108,7 +113,10 @@ export async function syncMirror(
     const isOld = labels !== undefined && hasLeft(labels) && isSince(moved.at, mirror.lastChangedAt);
     if (!isOld) throw new StaleReadError('What was read is older than the event');
   }
-  return mirror.isQuarantined && !release ? 'quarantined' : mirror.write();
+  if (release) return mirror.write();
+  if (mirror.isQuarantined) return 'quarantined';
+  const isMirrored = mirror.stampedVersionId === mirror.currentVersionId;
+  return mirror.standing === 'changed-by-hand' && isMirrored ? 'changed-by-hand' : mirror.write();
 }
 
 /**
@@ -157,6 +165,7 @@ export async function examineMirror(
     path,
     currentVersionId: current.versionId,
     stampedVersionId: stamp.versionId,
+    kvVersion: key?.currentVersion ?? 0,
     stages: secret.VersionIdsToStages ?? {},
     lastChangedAt: secret.LastChangedDate,
     isQuarantined: false,

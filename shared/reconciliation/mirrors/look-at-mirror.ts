@@ -1,4 +1,5 @@
 import { SecretTagError } from '../../labels/tags.ts';
+import { longestLagMs } from '../../secrets-manager/lag.ts';
 import type { Key } from '../../vault/client.ts';
 import { CasMismatchError } from '../../vault/errors.ts';
 import {
@@ -28,6 +29,7 @@ export interface Look {
 export interface LookOptions {
   readonly heals: boolean;
   readonly now: () => Date;
+  readonly pause: (ms: number) => Promise<unknown>;
 }
 
 /**
@@ -40,13 +42,13 @@ export interface LookOptions {
 export async function lookAtMirror(
   secret: MirroredSecret,
   parts: MirrorParts,
-  { heals, now }: LookOptions,
+  { heals, now, pause }: LookOptions,
 ): Promise<Look> {
   if (secret.isScheduledForDeletion) return {};
   try {
     const key = await parts.vault.readKey(mirrorPath(secret.path, secret.agentId));
     if (isInStep(secret, key, await parts.digest())) return {};
-    const mirror = await examineMirror(secret.secretArn, parts);
+    const mirror = await examinedTwice(secret.secretArn, parts, pause);
     if (typeof mirror === 'string' || mirror.standing === 'in-step') return {};
     const { unknownSince } = mirror;
     // The distance: a date in the future is no clock's that is right, and would be waited for until it comes.
@@ -64,6 +66,27 @@ export async function lookAtMirror(
     if (kind === undefined) throw error;
     return { finding: needsAPerson(secret, kind) };
   }
+}
+
+/**
+ * A value that isn't this secret's may be one that was put a moment ago and isn't shown yet, of a run that was killed before its
+ * stamp. So nobody is called its author before it was looked at again.
+ *
+ * @throws StaleReadError where it was written meanwhile
+ */
+async function examinedTwice(secretArn: string, parts: MirrorParts, pause: LookOptions['pause']) {
+  const first = await examineMirror(secretArn, parts);
+  if (typeof first === 'string' || first.standing !== 'changed-by-hand') return first;
+  await pause(longestLagMs);
+  const again = await examineMirror(secretArn, parts);
+  if (
+    typeof again !== 'string' &&
+    again.standing === 'changed-by-hand' &&
+    again.kvVersion !== first.kvVersion
+  ) {
+    throw new StaleReadError('The mirror was written while it was looked at');
+  }
+  return again;
 }
 
 function isInStep(

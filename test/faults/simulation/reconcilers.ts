@@ -87,6 +87,7 @@ export function reconcileMirrors(world: World, run: number) {
           now: ownClock(world),
         },
         isLate: () => false,
+        pause: world.time.sleep,
         log: { info: () => undefined, warn: () => undefined },
       },
     ),

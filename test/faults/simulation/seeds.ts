@@ -11,4 +11,6 @@ export const keptSeeds: readonly number[] = [
   70,
   // A rotation that was given up at its very end moved AWSCURRENT, after the next had taken its login.
   72,
+  // A mirror went back where a run of the next version was killed before its stamp, and a read lagged.
+  58,
 ];

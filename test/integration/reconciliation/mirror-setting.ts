@@ -6,7 +6,10 @@ import { PassThrough, Writable } from 'node:stream';
 import { Command } from 'commander';
 import { driftCommand } from '../../../cli/drift.ts';
 import { terminal } from '../../../cli/output.ts';
-import { answerMirrors } from '../../../functions/reconcile-mirrors/reconcile-mirrors.ts';
+import {
+  answerMirrors,
+  type MirrorRunParts,
+} from '../../../functions/reconcile-mirrors/reconcile-mirrors.ts';
 import { mirrorAppRole } from '../../../local/openbao/approle.ts';
 import { type OpenBao, startOpenBao } from '../../../local/openbao/server.ts';
 import { freePort } from '../../../local/ports.ts';
@@ -48,9 +51,9 @@ export interface Mirrors {
   put(secretId: string, password: string): Promise<string>;
   sync(secretId: string): ReturnType<typeof syncMirror>;
   /** What reconcile-mirrors does in an hour. */
-  hour(parts?: Partial<MirrorParts>): Promise<void>;
+  hour(parts?: Partial<MirrorRunParts>): Promise<void>;
   /** The function, asked as `keyturn drift` asks it. */
-  ask(request: object, parts?: Partial<MirrorParts>): Promise<unknown>;
+  ask(request: object, parts?: Partial<MirrorRunParts>): Promise<unknown>;
   /** A run of it, each of whose calls the watch is told of. */
   reconcile(watch: Watch): Promise<unknown>;
   /** What is known of the findings of a kind, as the table holds it. */
@@ -100,8 +103,9 @@ export function mirrorsIn(vault: Vault): Mirrors {
     secretsManager: secretsManagerOf(engine, watch),
     vault: counted(vault, calls, watch),
   });
-  const ask = (request: object, others: Partial<MirrorParts> = {}, watch?: Watch) =>
+  const ask = (request: object, others: Partial<MirrorRunParts> = {}, watch?: Watch) =>
     answerMirrors(request, {
+      pause: async () => undefined,
       ...parts,
       ...(watch && partsTold(watch)),
       ...others,

@@ -18,6 +18,7 @@ const run = (mirrors: Mirrors, parts: MirrorParts) =>
     ownArns: mirrors.ownArns,
     now: () => mirrors.clock.now,
     isLate: () => false,
+    pause: async () => undefined,
     onFailure: () => undefined,
   });
 

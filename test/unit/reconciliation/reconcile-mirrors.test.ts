@@ -62,6 +62,7 @@ const run = (readKey: Vault['readKey'], isLate: () => boolean, now = new Date('2
       ownArns: arnOf('').slice(0, -7),
       now: () => now,
       isLate,
+      pause: async () => undefined,
       onFailure: () => undefined,
     },
   );
