@@ -28,7 +28,12 @@ export function runSuites(part: string, suites: readonly Suite[], folder: string
     const file = join(folder, `${part}-${project}.json`);
     rmSync(file, { force: true });
     const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
-    const options = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
+    const options = [
+      '--maxWorkers=100%',
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${file}`,
+    ];
     const { status } = spawnSync(
       process.execPath,
       [vitest, 'run', '--project', project, ...options, ...within],
