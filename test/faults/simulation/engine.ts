@@ -26,11 +26,14 @@ export function engineOf(world: () => World): Engine {
       const { VersionIdsToStages = {} } = await engine.DescribeSecret({ SecretId: arn });
       const left = from === undefined ? undefined : await loginOf(engine, arn, from);
       oracle.moved(line, await loginOf(engine, arn, to), left);
-      const isNextBegun = Object.keys(VersionIdsToStages).some(
+      const next = Object.keys(VersionIdsToStages).find(
         (id) => id !== to && VersionIdsToStages[id]?.includes('AWSPENDING'),
       );
       // It was abandoned while its last step ran, and the next one begun.
-      if (isNextBegun) counts.overtaken += oracle.begun(line);
+      if (next !== undefined) {
+        line.undercut.add(next);
+        counts.overtaken += oracle.begun(line);
+      }
       if (from !== undefined) line.rotations += 1;
       trace?.(`${line.index}/AWSCURRENT moved from ${from} to ${to}`);
       tell(world(), line, { name, versionId: to });

@@ -16,15 +16,3 @@ export async function isStillWanted(
   const labels = VersionIdsToStages[ClientRequestToken] ?? [];
   return labels.includes('AWSPENDING') && !labels.includes('AWSCURRENT');
 }
-
-/** Whether a rotation that was given up has moved AWSCURRENT to the login that this one's value was made for. */
-export async function isOvertaken(
-  engine: Engine,
-  { SecretId, ClientRequestToken }: RotationEvent,
-): Promise<boolean> {
-  const login = async (which: object) => {
-    const { SecretString = '' } = await engine.GetSecretValue({ SecretId, ...which });
-    return JSON.parse(SecretString).username;
-  };
-  return (await login({ VersionId: ClientRequestToken })) === (await login({}));
-}

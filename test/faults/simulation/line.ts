@@ -16,6 +16,8 @@ export interface Line extends Watched {
   readonly random: Random;
   readonly agents: AgentInstance[];
   readonly host: string;
+  /** Rotations that had begun when one that was given up moved AWSCURRENT even so, to the login that they were to use. */
+  readonly undercut: Set<string>;
   invocations: number;
 }
 
@@ -65,6 +67,7 @@ export async function addLine(world: World, index: number): Promise<void> {
     order: [],
     passwords: new Set([password]),
     effects: new Set(),
+    undercut: new Set(),
     current: undefined,
     rotations: 0,
     mirroredAt: -1,

@@ -3,7 +3,7 @@ import { SecretsManagerError } from '../../../local/secrets-manager/errors.ts';
 import type { RotationEvent } from '../../../local/secrets-manager/rotation.ts';
 import { OvertakenError } from '../../../shared/rotators/errors.ts';
 import { earlyRequest } from './early-revocation.ts';
-import { isOvertaken, isStillWanted, quietMs } from './failing-steps.ts';
+import { isStillWanted, quietMs } from './failing-steps.ts';
 import { nameOf } from './invocation.ts';
 import { type Line, lineOf } from './line.ts';
 import type { Random } from './random.ts';
@@ -21,7 +21,7 @@ export async function takeStep(world: World, event: RotationEvent, line: Line): 
   try {
     await step(world, event, line);
   } catch (error) {
-    const isRight = error instanceof OvertakenError && line.dual && (await isOvertaken(engine, event));
+    const isRight = error instanceof OvertakenError && line.undercut.has(event.ClientRequestToken);
     const isQuiet = troubles.quietFor(quietMs, `${line.index}/`, beganAt);
     if (!isRight && isQuiet && (await isStillWanted(engine, event))) {
       oracle.violated('no step fails by itself', line.secret, `${event.Step}: ${nameOf(error)}`);
