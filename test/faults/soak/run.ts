@@ -86,7 +86,7 @@ export async function soak(options: {
     fleet.map(async (running) => {
       while (asked < rotations) {
         asked += 1;
-        const rotated = await rotate(running, { clients, stack, movedAt });
+        const rotated = await rotate(running, { clients, stack, movedAt, say });
         done += Number(rotated);
         lost += Number(!rotated);
         if (done === Math.ceil(rotations / 4)) warm = memory();
@@ -169,7 +169,17 @@ export async function soak(options: {
 /** One rotation, asked for until it is done. False where it is lost. */
 async function rotate(
   { agent, logins }: RunningAgent,
-  { clients, stack, movedAt }: { clients: Clients; stack: Stack; movedAt: ReadonlyMap<string, number> },
+  {
+    clients,
+    stack,
+    movedAt,
+    say,
+  }: {
+    readonly clients: Clients;
+    readonly stack: Stack;
+    readonly movedAt: ReadonlyMap<string, number>;
+    readonly say: (line: string) => void;
+  },
 ): Promise<boolean> {
   let token = '';
   const ask = async () => {
@@ -190,7 +200,8 @@ async function rotate(
     const at = movedAt.get(token);
     if (at !== undefined) return at;
     const status = stack.secretsManager.engine.rotationOf(agent.secretArn);
-    if (status?.state === 'failed') await ask();
+    // It failed, or it was the test of a secret that was just provisioned: nothing moves for that.
+    if (status?.token === token && status.state !== 'running') await ask();
     return undefined;
   };
   try {
@@ -202,7 +213,9 @@ async function rotate(
       lostAfterMs,
     );
     return true;
-  } catch {
+  } catch (error) {
+    const status = stack.secretsManager.engine.rotationOf(agent.secretArn);
+    say(`lost: ${error instanceof Error ? error.message : 'unknown'}; ${token}: ${JSON.stringify(status)}`);
     return false;
   }
 }
