@@ -14,7 +14,10 @@ export const groups = {
   },
   rotation: {
     mutate: ['shared/rotation/*.ts'],
-    tests: ['test/unit/rotation/contract.test.ts', 'test/integration/rotation/steps.test.ts'],
+    tests: [
+      'test/unit/rotation/contract.test.ts',
+      'test/integration/rotation/{given-up,lagging-read,overtaken,steps}.test.ts',
+    ],
   },
   rotators: {
     mutate: ['shared/rotators/**/*.ts'],
