@@ -15,7 +15,7 @@ export const groups = {
   rotation: {
     mutate: ['shared/rotation/*.ts'],
     tests: [
-      'test/unit/rotation/contract.test.ts',
+      'test/unit/rotation/{abandoned,contract}.test.ts',
       'test/integration/rotation/{given-up,lagging-read,overtaken,steps}.test.ts',
     ],
   },
