@@ -64,8 +64,6 @@ const words: Readonly<Record<Outcome, string>> = {
   written: 'its mirror holds the current version again',
   stamped: 'its mirror held the current value already',
   unchanged: 'its mirror was in step already',
-  quarantined: 'its mirror is quarantined',
-  'changed-by-hand': 'its mirror was changed by hand, and is left to keyturn reconcile',
   'not-mirrored': 'it has no mirror',
   'deletion-pending': 'it is scheduled for deletion, and its mirror stays as it is',
 };

@@ -10,7 +10,7 @@ import {
 } from '../../shared/reconciliation/mirrors/mirror-finding.ts';
 import { type MirrorsLook, reconcileMirrors } from '../../shared/reconciliation/mirrors/reconcile-mirrors.ts';
 import { type ReportParts, reportFindings } from '../../shared/reconciliation/report-findings.ts';
-import { type MirrorParts, syncMirror } from '../../shared/vault/mirror.ts';
+import { type MirrorParts, releaseMirror } from '../../shared/vault/mirror.ts';
 import { type MirrorsReport, mirrorsRequest, type releaseAnswer } from './requests.ts';
 
 export interface MirrorRunParts extends MirrorParts {
@@ -32,7 +32,7 @@ export async function answerMirrors(
   const asked = parsed('The request', mirrorsRequest, request);
   if (asked.action === 'reconcile') return healMirrors(asked.dryRun, parts);
   const { secret } = asked;
-  const outcome = await syncMirror(secret, parts, { release: true });
+  const outcome = await releaseMirror(secret, parts);
   parts.log.info('mirror released', { secret, outcome });
   return { secret, outcome };
 }

@@ -37,13 +37,5 @@ export type MirrorsReport = z.output<typeof mirrorsReport>;
 
 export const releaseAnswer = z.object({
   secret: z.string(),
-  outcome: z.enum([
-    'not-mirrored',
-    'deletion-pending',
-    'unchanged',
-    'stamped',
-    'written',
-    'changed-by-hand',
-    'quarantined',
-  ]),
+  outcome: z.enum(['not-mirrored', 'deletion-pending', 'unchanged', 'stamped', 'written']),
 });

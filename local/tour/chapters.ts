@@ -85,6 +85,7 @@ export async function failAtTestSecret(tour: Tour, running: RunningAgent): Promi
       }),
     );
   }
+  say(`${agent.id}: the new rotation waits 20 s, until the abandoned one can't move AWSCURRENT any more`);
   await rotateByHand(tour, running);
   await expectThat(tour, `${agent.id}: on-call is told that it rotates again`, async () =>
     feed.alerts.some(({ backend, state }) => backend === `rotation:${agent.secret}` && state === 'recovered'),

@@ -22,7 +22,8 @@ const earlierVersions = 10;
 
 /**
  * Makes each target accept its pending credential: Get(token), BatchGet(current and admins); for a login without a twin Describe and
- * Get(AWSCURRENT's id) as well. A repeat finds that the target accepts it, and changes nothing.
+ * Get(AWSCURRENT's id) as well, and after a rotation that was given up Describe once more. A repeat finds that the target accepts
+ * it, and changes nothing.
  */
 export async function setSecret(rotation: Rotation, parts: RotationParts): Promise<void> {
   const { secretArn, token } = rotation;

@@ -95,28 +95,39 @@ export function mirrorPath(tag: string, agentId: string): string {
  * A key that someone creates between the check and the claim is kept by this run (CAS 0), but not by the next.
  *
  * @param moved the version that AWSCURRENT moved to and when, as an event says.
- * @param release also overwrites what somebody wrote by hand into a mirror that is to be quarantined then.
  */
 export async function syncMirror(
   secretId: string,
   parts: MirrorParts,
-  {
-    release = false,
-    moved,
-  }: { readonly release?: boolean; readonly moved?: { readonly to: string; readonly at: Date } } = {},
+  { moved }: { readonly moved?: { readonly to: string; readonly at: Date } } = {},
 ): Promise<MirrorOutcome> {
-  const mirror = await examineMirror(secretId, parts);
+  const mirror = await shownMirror(secretId, parts);
   if (typeof mirror === 'string') return mirror;
-  if (mirror.unknownSince) throw new StaleReadError('What was read is older than what was mirrored');
   if (moved !== undefined && moved.to !== mirror.currentVersionId) {
     const labels = mirror.stages[moved.to] ?? (await labelsOf(moved.to, secretId, parts.secretsManager));
     const isOld = labels !== undefined && hasLeft(labels) && isSince(moved.at, mirror.lastChangedAt);
     if (!isOld) throw new StaleReadError('What was read is older than the event');
   }
-  if (release) return mirror.write();
   if (mirror.isQuarantined) return 'quarantined';
   const isMirrored = mirror.stampedVersionId === mirror.currentVersionId;
   return mirror.standing === 'changed-by-hand' && isMirrored ? 'changed-by-hand' : mirror.write();
+}
+
+/** Brings a secret's mirror to AWSCURRENT, over whatever somebody wrote into it by hand: a person has looked at it. */
+export async function releaseMirror(
+  secretId: string,
+  parts: MirrorParts,
+): Promise<Exclude<MirrorOutcome, 'changed-by-hand' | 'quarantined'>> {
+  const mirror = await shownMirror(secretId, parts);
+  return typeof mirror === 'string' ? mirror : mirror.write();
+}
+
+async function shownMirror(secretId: string, parts: MirrorParts) {
+  const mirror = await examineMirror(secretId, parts);
+  if (typeof mirror !== 'string' && mirror.unknownSince) {
+    throw new StaleReadError('What was read is older than what was mirrored');
+  }
+  return mirror;
 }
 
 /**
