@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { clientOf, putSecrets, rotatingEngine, witness } from './in-process.ts';
-import { adminOf, agentOn, postgresForTests } from './setting.ts';
+import { adminOf, agentOn, asAgent, postgresForTests } from './setting.ts';
 
 it('a twin bears the version that it holds, though the read of AWSCURRENT at setSecret still shows the version before', async () => {
   await using server = await postgresForTests();
@@ -39,4 +39,42 @@ it('a twin bears the version that it holds, though the read of AWSCURRENT at set
       "SELECT shobj_description(oid, 'pg_authid') AS mark FROM pg_roles WHERE rolname = 'lagging_a'",
     ),
   ).toEqual([{ mark: expect.stringContaining(`keyturn:${VersionId} `) }]);
+});
+
+it('a login without a twin keeps its password where its rotation is given up between two reads', async () => {
+  await using server = await postgresForTests();
+  const { parts } = witness();
+  let token = '';
+  const engine = rotatingEngine({
+    dependencies: (all) => ({
+      ...parts,
+      secretsManager: clientOf({
+        ...all,
+        async BatchGetSecretValue(request) {
+          const answer = await all.BatchGetSecretValue(request);
+          await all.UpdateSecretVersionStage({
+            SecretId,
+            VersionStage: 'AWSPENDING',
+            RemoveFromVersionId: token,
+          });
+          return answer;
+        },
+      }),
+    }),
+  });
+  const agent = await agentOn(server, 'alone');
+  const SecretId = await putSecrets(engine, {
+    agent,
+    admin: adminOf(server),
+    tags: { 'keyturn:strategy': 'single-user' },
+  });
+  const RotationLambdaARN = 'arn:aws:lambda:eu-central-1:000000000000:function:rotate';
+  ({ VersionId: token = '' } = await engine.RotateSecret({ SecretId, RotationLambdaARN }));
+  await engine.idle();
+  expect(engine.rotationOf(SecretId)).toMatchObject({
+    state: 'failed',
+    step: 'setSecret',
+    error: { name: 'NotPendingError' },
+  });
+  await asAgent(agent, 'SELECT 1');
 });
