@@ -153,13 +153,16 @@ describe('a statement that fails', () => {
     },
   );
 
-  it.each(['42501', '22008', '2257P', '0A000'])('with %s: the server has refused it', async (code) => {
-    await expect(raised(code)).rejects.toMatchObject({
-      name: 'TargetFailedError',
-      code,
-      message: `PostgreSQL refused a statement (${code})`,
-    });
-  });
+  it.each(['42501', '22008', '2257P', '0A000', 'P0153'])(
+    'with %s: the server has refused it',
+    async (code) => {
+      await expect(raised(code)).rejects.toMatchObject({
+        name: 'TargetFailedError',
+        code,
+        message: `PostgreSQL refused a statement (${code})`,
+      });
+    },
+  );
 
   it.each([
     ['closed', (socket: Socket) => socket.end(), 'no code'],

@@ -90,11 +90,12 @@ describe('two users alternate', () => {
     expect(asked).toEqual([versionOne.versionId, versionOne.versionId]);
   });
 
-  it('a mark that names no time holds nobody up', async () => {
+  it('a mark that names no time holds nobody up, nor does a time in a comment of somebody else', async () => {
     const current = await agentOn(server, 'timeless');
     await apply(current, postgres.stage(current, 'dual-user'), versionTwo);
-    for (const time of ['', ' ', ' yesterday']) {
-      await server.query(`COMMENT ON ROLE timeless_b IS 'keyturn:${versionTwo.versionId}${time}'`);
+    const mark = `keyturn:${versionTwo.versionId}`;
+    for (const comment of [mark, `${mark} `, `${mark} yesterday`, 'until 2099-01-01']) {
+      await server.query(`COMMENT ON ROLE timeless_b IS '${comment}'`);
       const pending = postgres.stage(current, 'dual-user');
       await apply(current, pending, versionOne);
       await postgres.verify(pending);
