@@ -113,8 +113,9 @@ export class SecretCache implements Disposable {
 
   /**
    * Takes the word that AWSCURRENT moved. From here on no version older than the noticed one is served: it is read by its id
-   * until it is in force, and dropped again if six rounds of reads within two seconds don't show it so. A word costs reads,
-   * and nothing else: after three false ones in ten minutes, notices of that secret don't hold up readers any more.
+   * until it is in force, and dropped again if eight rounds of reads within six seconds don't show it so: no read is taken to
+   * lag for longer than five. A word costs reads and holds up readers for that long, and nothing else: after three false ones
+   * in ten minutes, notices of that secret don't hold up readers any more.
    */
   notice(notice: VersionNotice): void {
     if (this.#closed) return;

@@ -1,17 +1,15 @@
 import type { Clock } from './clock.ts';
-import {
-  type Floors,
-  missed,
-  noticed,
-  UNMET_MAX,
-  type VersionNotice,
-  withoutWords,
-} from './version-floor.ts';
+import { type Floors, missed, noticed, type VersionNotice, withoutWords } from './version-floor.ts';
 
-/** Waits between the rounds in which a noticed version is looked for: reads are eventually consistent. */
-export const ROUND_WAITS_MS = [50, 100, 200, 400, 800, 1_600];
+/**
+ * Waits between the rounds in which a noticed version is looked for: together longer than the five seconds by which an eventually
+ * consistent read is taken to lag at most. Secrets Manager names no limit.
+ */
+export const ROUND_WAITS_MS = [50, 100, 200, 400, 800, 1_600, 2_400];
+/** After so many rounds that don't show it, a word is taken for false. */
+export const ROUNDS_PER_WORD = ROUND_WAITS_MS.length + 1;
 /** After so many rounds in one go, new words keep coming in faster than they prove false: a flood. */
-const ROUNDS_MAX = ROUND_WAITS_MS.length * (UNMET_MAX + 1);
+const ROUNDS_MAX = 2 * ROUNDS_PER_WORD;
 /** After so many words that proved false within the window, notices cause reads but hold up no reader. */
 const FALSE_WORDS_MAX = 3;
 const FALSE_WORDS_WINDOW_MS = 600_000;
@@ -55,7 +53,7 @@ export class SecretTrack {
 
   /** A round of reads did not show the floor in force. */
   miss(round: number): void {
-    const { floors, dropped } = missed(this.floors, ROUND_WAITS_MS.length);
+    const { floors, dropped } = missed(this.floors, ROUNDS_PER_WORD);
     const flood = round >= ROUNDS_MAX;
     this.floors = flood ? withoutWords(floors) : floors;
     const falseWords = flood ? FALSE_WORDS_MAX : Number(dropped === 'word');

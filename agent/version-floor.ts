@@ -17,7 +17,7 @@ interface Floor {
   readonly since: number;
   /** A read has shown it in force. Until then it is somebody's word. */
   readonly met: boolean;
-  /** Rounds of reads that did not show it in force. */
+  /** Rounds of reads since it was noticed that did not show it in force. */
   readonly rounds: number;
 }
 
@@ -94,7 +94,8 @@ export function met(floors: Floors, version: ReadVersion): Floors {
 
 /**
  * The floors after a round of reads in which the top one was not in force. After `roundsMax` of them it is dropped: forged,
- * or rolled back since. What is under it counts again.
+ * or rolled back since. What is under it counts again, and words have waited as long for reads to show them: a few forged ones
+ * at once hold up a reader hardly longer than one does.
  */
 export function missed(
   floors: Floors,
@@ -102,8 +103,9 @@ export function missed(
 ): { readonly floors: Floors; readonly dropped?: 'word' | 'met' } {
   const [top, ...under] = floors;
   if (!top) return { floors };
-  if (top.rounds + 1 < roundsMax) return { floors: [{ ...top, rounds: top.rounds + 1 }, ...under] };
-  return { floors: under, dropped: top.met ? 'met' : 'word' };
+  const waited = under.map((floor) => (floor.met ? floor : { ...floor, rounds: floor.rounds + 1 }));
+  if (top.rounds + 1 < roundsMax) return { floors: [{ ...top, rounds: top.rounds + 1 }, ...waited] };
+  return { floors: waited, dropped: top.met ? 'met' : 'word' };
 }
 
 /** The floors without those that are but somebody's word. */

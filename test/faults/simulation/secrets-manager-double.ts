@@ -25,8 +25,6 @@ interface Snapshot {
 }
 
 const longestStaleMs = 5_000;
-/** Past this an agent takes the word of a version that it can't see for false, for that of a forger. */
-const longestLagOfAgents = 1_500;
 
 /** What the labels of a secret were a moment ago: an eventually consistent read may still show it. */
 export class LabelHistory {
@@ -96,7 +94,7 @@ export function secretsManagerDouble(
     // Of the steps of a rotation each reads what the one before it changed: more, and hardly one would end.
     const probability = me.name.includes('rotate-secret') ? 0.03 : 0.2;
     const isLagging = world.faults.strikes('lagging replica', probability, own, me.name);
-    const lagMs = isLagging ? own.between(0, me.mortal ? longestStaleMs : longestLagOfAgents) : 0;
+    const lagMs = isLagging ? own.between(0, longestStaleMs) : 0;
     lags.set(me, lagMs);
     return lagMs;
   };

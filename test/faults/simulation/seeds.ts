@@ -13,4 +13,6 @@ export const keptSeeds: readonly number[] = [
   72,
   // A mirror went back where a run of the next version was killed before its stamp, and a read lagged.
   58,
+  // An agent gave up a version's word sooner than reads lag, and went back to the version before.
+  156,
 ];

@@ -18,10 +18,10 @@ const word = (number: number) => ({
   movedAt: number * 1_000,
 });
 const spent = (times: number) => Array.from({ length: times }, () => track.spend());
-/** Takes a word that six rounds of reads don't bear out. */
+/** Takes a word that eight rounds of reads don't bear out. */
 const falseWord = (number: number) => {
   expect(track.take(word(number))).toBe('moved');
-  for (let round = 0; round < 6; round += 1) track.miss(round);
+  for (let round = 0; round < 8; round += 1) track.miss(round);
 };
 
 test('of a secret that nobody asked for nothing is known', () => {
@@ -91,20 +91,20 @@ describe('the word of others', () => {
   test('is not what was false where a version that was in force is gone', () => {
     for (let number = 0; number < 3; number += 1) {
       track.floors = met([], { versionId: `v${number}`, createdAt: 0 });
-      for (let round = 0; round < 6; round += 1) track.miss(round);
+      for (let round = 0; round < 8; round += 1) track.miss(round);
       expect(track.floors).toEqual([]);
     }
     expect(track.take(word(9))).toBe('moved');
   });
 
-  test('is dropped whole after 24 rounds in one go, and none is trusted then; what was in force stays', () => {
+  test('is dropped whole after 16 rounds in one go, and none is trusted then; what was in force stays', () => {
     const floors = met([], { versionId: 'v0', createdAt: 0 });
     track.floors = floors;
     track.take(word(1));
     track.take(word(2));
-    track.miss(23);
+    track.miss(15);
     expect(track.floors).toHaveLength(3);
-    track.miss(24);
+    track.miss(16);
     expect(track.floors).toEqual(floors);
     expect(track.take(word(3))).toBe('hinted');
     now += 10 * minute;

@@ -132,6 +132,18 @@ describe('a round of reads without the floor', () => {
     expect(missed(once.floors, 2)).toEqual({ floors: [under], dropped: 'word' });
   });
 
+  test('counts against the words under it too, each from when it came, and drops one a round', () => {
+    const early = heard([], notice('a', 10), notice('b', 20));
+    const once = missed(early, 2).floors;
+    const twice = missed(heard(once, notice('c', 5)), 2);
+    expect(twice.dropped).toBe('word');
+    expect(twice.floors.map(({ versionId, rounds }) => [versionId, rounds])).toEqual([
+      ['a', 2],
+      ['c', 1],
+    ]);
+    expect(missed(twice.floors, 2).floors.map(({ versionId }) => versionId)).toEqual(['c']);
+  });
+
   test('drops a version that was in force in the same way, and says that it was no mere word', () => {
     expect(missed(inForce('a', 0), 1)).toEqual({ floors: [], dropped: 'met' });
   });
