@@ -42,7 +42,6 @@ export async function bundleWorker(outfile: string, changes: readonly SourceChan
     target: 'node22',
     packages: 'external',
     logLevel: 'silent',
-    keepNames: true,
     plugins: [
       {
         name: 'changes',
