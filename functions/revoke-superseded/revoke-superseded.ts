@@ -1,4 +1,5 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import pMap from 'p-map';
 import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { credentialRevoked } from '../../events/credential-revoked/event.ts';
@@ -67,10 +68,14 @@ export async function revokeSuperseded(
 
   const superseded = await readVersion(secretsManager, secretArn, { versionId: supersededVersionId });
   if (!superseded) return ignored('pruned');
-  const kept = await valuesOf(dependencies, secretArn, verdict.keptVersionIds);
+  const versions = {
+    kept: await valuesOf(dependencies, secretArn, verdict.keptVersionIds),
+    supersededVersionIds: verdict.supersededVersionIds,
+    earlier: () => valuesOf(dependencies, secretArn, [...verdict.supersededVersionIds]),
+  };
   let revoked = 0;
   for (const entry of credentialsIn(superseded.value)) {
-    const outcome = await revoke(entry, kept, verdict.supersededVersionIds, dependencies);
+    const outcome = await revoke(entry, versions, dependencies);
     if (outcome === 'revoked') revoked += 1;
   }
   if (revoked === 0) return ignored('in use');
@@ -92,21 +97,34 @@ export async function revokeSuperseded(
   return 'revoked';
 }
 
+interface Versions {
+  readonly kept: readonly SecretJson[];
+  readonly supersededVersionIds: ReadonlySet<string>;
+  /** The values of those. */
+  readonly earlier: () => Promise<readonly SecretJson[]>;
+}
+
 async function revoke(
   entry: CredentialEntry,
-  kept: readonly SecretJson[],
-  supersededVersionIds: ReadonlySet<string>,
+  { kept, supersededVersionIds, earlier }: Versions,
   { secretsManager }: RevokeSupersededDependencies,
 ): Promise<'revoked' | 'in use'> {
   const { field, engine, credential } = entry;
-  const keptHere = kept.flatMap((value) => (field === undefined ? value : (value.nested(field) ?? [])));
+  const here = (values: readonly SecretJson[]) =>
+    values.flatMap((value) => (field === undefined ? value : (value.nested(field) ?? [])));
   const adminArn = adminArnOf(entry);
   // A login that can't have a twin was given a new password in its place, so the superseded one is refused already.
   if (adminArn === undefined) return 'in use';
   const admin = await readVersion(secretsManager, adminArn, { stage: 'AWSCURRENT' });
   if (!admin) throw new NoCurrentVersionError('The admin secret (masterarn)');
   const rotator = rotatorOf(engine);
-  return rotator.revoke({ superseded: credential, kept: keptHere, admin: admin.value, supersededVersionIds });
+  return rotator.revoke({
+    superseded: credential,
+    kept: here(kept),
+    admin: admin.value,
+    supersededVersionIds,
+    earlier: async () => here(await earlier()),
+  });
 }
 
 /** A pending version may have no value yet: it keeps nothing then, and the target's own note guards what it gets next. */
@@ -115,8 +133,10 @@ async function valuesOf(
   secretArn: string,
   versionIds: readonly string[],
 ): Promise<readonly SecretJson[]> {
-  const versions = await Promise.all(
-    versionIds.map((versionId) => readVersion(secretsManager, secretArn, { versionId })),
+  const versions = await pMap(
+    versionIds,
+    (versionId) => readVersion(secretsManager, secretArn, { versionId }),
+    { concurrency: 10 },
   );
   return versions.flatMap((version) => version?.value ?? []);
 }

@@ -5,6 +5,7 @@ export type Verdict =
   | {
       readonly kind: 'due';
       readonly supersededVersionIds: ReadonlySet<string>;
+      /** In use, or in a grace period of their own. */
       readonly keptVersionIds: readonly string[];
     }
   /** The version is in use, or the labels don't show that it was superseded: a rollback, or a forged call. */
@@ -57,7 +58,7 @@ export function verdictOf(
       (versionId) => ![...kept, ...spared].includes(versionId) && !listedInUse.has(versionId),
     ),
   );
-  return { kind: 'due', supersededVersionIds, keptVersionIds: kept };
+  return { kind: 'due', supersededVersionIds, keptVersionIds: [...kept, ...spared] };
 }
 
 function dateOf(createdAt: LabelFacts['createdAt'], versionId: string): Date | undefined {

@@ -32,6 +32,8 @@ export interface Revocation {
   readonly admin: SecretJson;
   /** Every version that the labels, as just read, call superseded. */
   readonly supersededVersionIds: ReadonlySet<string>;
+  /** This credential in those versions; read when needed. */
+  readonly earlier: () => Promise<readonly SecretJson[]>;
 }
 
 /**

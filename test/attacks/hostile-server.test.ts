@@ -122,8 +122,14 @@ describe('a server with a certificate that is trusted, which somebody else wrote
       ...untroubled,
     });
     await expect(apply).rejects.toMatchObject({ name: 'ConfusedDeputyError' });
-    const superseded = { superseded: current, kept: [], admin, supersededVersionIds: new Set<string>() };
-    await expect(postgres.revoke(superseded)).rejects.toMatchObject({ name: 'ConfusedDeputyError' });
+    const revocation = {
+      superseded: current,
+      kept: [],
+      admin,
+      supersededVersionIds: new Set<string>(),
+      earlier: async () => [],
+    };
+    await expect(postgres.revoke(revocation)).rejects.toMatchObject({ name: 'ConfusedDeputyError' });
     for (const form of formsOf(canary)) expect(hostile.received()).not.toContain(form);
     await postgres.verify(adminOf(server));
   });

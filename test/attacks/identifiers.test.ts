@@ -81,6 +81,7 @@ it('a login of any name that PostgreSQL takes is rotated, verified and revoked, 
         kept: [pending],
         admin: adminOf(server),
         supersededVersionIds: new Set<string>(),
+        earlier: async () => [],
       };
       expect(await postgres.revoke(revocation)).toBe('revoked');
       await expect(postgres.verify(current)).rejects.toMatchObject({ name: 'CredentialRefusedError' });

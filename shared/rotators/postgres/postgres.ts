@@ -46,13 +46,14 @@ export const postgres: Rotator = {
     await verifyLogin(postgresLogin(credential));
   },
 
-  async revoke({ superseded, kept, admin, supersededVersionIds }) {
+  async revoke({ superseded, kept, admin, supersededVersionIds, earlier }) {
     const login = postgresLogin(superseded);
     return revokeLogin({
       superseded: login,
       kept: kept.map(postgresLogin),
       admin: adminLogin(admin, login),
       supersededVersionIds,
+      earlier: async () => (await earlier()).flatMap(loginIn).filter((one) => sameServer(one, login)),
     });
   },
 
@@ -60,6 +61,16 @@ export const postgres: Rotator = {
     return loginsOn(postgresLogin(admin.with({ engine: 'postgres' })));
   },
 };
+
+/** None where an old version holds something else, which no rotation has read. */
+function loginIn(credential: SecretJson): readonly PostgresLogin[] {
+  try {
+    return [postgresLogin(credential)];
+  } catch (error) {
+    if (error instanceof InvalidSecretError) return [];
+    throw error;
+  }
+}
 
 /** Which strategy made the pending credential, judged from the credential itself; anything else was put by another hand. */
 function strategyOf(pending: PostgresLogin, current: PostgresLogin): Strategy {

@@ -13,7 +13,6 @@ export interface Simulated {
   readonly events: number;
   readonly agentRequests: number;
   readonly overtaken: number;
-  readonly leftBehind: number;
   readonly alertsRefused: number;
   readonly faults: Readonly<Record<string, number>>;
   readonly failed: readonly { readonly plan: Plan; readonly outcome: Outcome }[];
@@ -28,7 +27,7 @@ interface Wanted {
   readonly seed: number | undefined;
 }
 
-const summed = ['rotations', 'events', 'agentRequests', 'overtaken', 'leftBehind', 'alertsRefused'] as const;
+const summed = ['rotations', 'events', 'agentRequests', 'overtaken', 'alertsRefused'] as const;
 
 /** Simulates the kept seeds, then one seed after another, until there are enough rotations or a world breaks. */
 export async function simulateMany({ folder, threads, rotations, seed }: Wanted): Promise<Simulated> {
@@ -41,7 +40,6 @@ export async function simulateMany({ folder, threads, rotations, seed }: Wanted)
     events: 0,
     agentRequests: 0,
     overtaken: 0,
-    leftBehind: 0,
     alertsRefused: 0,
   };
   const faults: Record<string, number> = {};
@@ -114,7 +112,6 @@ export function simulationSection(result: Simulated | undefined): Section {
           ['Alerts that SNS refused', String(result.alertsRefused)],
           ['Rotations a second', (result.rotations / result.seconds).toFixed(0)],
           ['Grace cut short by the next rotation', String(result.overtaken)],
-          ['Adopted logins left behind', String(result.leftBehind)],
         ]
       : [],
   };

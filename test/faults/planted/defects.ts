@@ -99,14 +99,20 @@ export const defects: readonly Defect[] = [
   defect(
     'revocation leaves the login able to log in',
     'shared/rotators/postgres/revoke.ts',
-    'await connection.query(`ALTER ROLE ${identifier(username)} NOLOGIN PASSWORD NULL`);',
+    'await connection.query(`ALTER ROLE ${identifier(name)} NOLOGIN PASSWORD NULL`);',
+    '',
+  ),
+  defect(
+    'an adopted login whose own revocation was missed stays for ever',
+    'shared/rotators/postgres/revoke.ts',
+    'if (isOurs) await refuse(connection, group, revocation);',
     '',
   ),
   defect(
     'the target is not asked whose version a login holds, nor the labels what is kept',
     'shared/rotators/postgres/revoke.ts',
-    'const role = await roleOf(connection, username);\n      if (!role)',
-    'const found = await roleOf(connection, username);\n      const role = found && { ...found, versionId: undefined };\n      await connection.query(`ALTER ROLE ${identifier(kept[0]?.username ?? username)} NOLOGIN PASSWORD NULL`);\n      if (!role)',
+    'const role = await roleOf(connection, name);\n    if (!role)',
+    'const found = await roleOf(connection, name);\n    const role = found && { ...found, versionId: undefined };\n    await connection.query(`ALTER ROLE ${identifier(revocation.kept[0]?.username ?? name)} NOLOGIN PASSWORD NULL`);\n    if (!role)',
   ),
   defect(
     'a cache without the version floor',

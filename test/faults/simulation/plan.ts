@@ -20,8 +20,6 @@ export interface Outcome {
   readonly agentRequests: number;
   /** Superseded credentials whose grace another rotation cut short. */
   readonly overtaken: number;
-  /** Adopted logins that the target still takes at the end. */
-  readonly leftBehind: number;
   /** Alerts that SNS didn't take when it was asked. It is one of its calls that are refused: no kind of fault of its own. */
   readonly alertsRefused: number;
   readonly faults: Readonly<Record<string, number>>;

@@ -62,7 +62,6 @@ export interface World extends Surroundings {
     events: number;
     agentRequests: number;
     overtaken: number;
-    leftBehind: number;
     alertsRefused: number;
   };
   /** Agents and rotations go on for as long as this says. */
@@ -117,7 +116,7 @@ export function newWorld(plan: Plan, say?: (what: string) => void): World {
     sns: topicDouble(() => world),
     scheduler: schedulerDouble(() => world),
     subscribers: subscribersOf(() => world),
-    counts: { events: 0, agentRequests: 0, overtaken: 0, leftBehind: 0, alertsRefused: 0 },
+    counts: { events: 0, agentRequests: 0, overtaken: 0, alertsRefused: 0 },
     active: true,
   };
   return world;

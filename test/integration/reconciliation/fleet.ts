@@ -234,9 +234,9 @@ export function fleetOn(
     failRevocations(fail: boolean) {
       revocationsFail = fail;
     },
-    /** An agent of this group, with its secret, which rotates every thirty days. */
-    async addAgent(group: string, tags: Record<string, string> = {}): Promise<Agent> {
-      const agent = await agentOn(server, group);
+    /** An agent of this group, with its secret, which rotates every thirty days. `login`: one that it had before. */
+    async addAgent(group: string, tags: Record<string, string> = {}, login?: SecretJson): Promise<Agent> {
+      const agent = login ?? (await agentOn(server, group));
       const { ARN: arn } = await engine.CreateSecret({
         Name: `agents/${group}/credentials`,
         SecretString: agent

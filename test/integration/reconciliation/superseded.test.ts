@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { scheduleOf } from '../../../shared/provisioning/schedule.ts';
-import { asAgent, postgresForTests } from '../rotation/setting.ts';
+import { asAgent, loginOn, postgresForTests } from '../rotation/setting.ts';
 import { type Fleet, fleetOn, hourMs } from './fleet.ts';
 
 let server: Awaited<ReturnType<typeof postgresForTests>>;
@@ -35,6 +35,21 @@ describe('a superseded login', () => {
     expect(fleet.alerts).toMatchObject([{ backend: 'finding:superseded-still-valid', state: 'found' }]);
     expect(fleet.events.map(({ detailType }) => detailType)).toContain('Credential Revoked');
     expect((await fleet.reconcile()).findings).toEqual([]);
+  });
+
+  it('that an agent had before Keyturn is ended too, once, where two rotations went by since', async () => {
+    await server.query(`CREATE ROLE adopted LOGIN PASSWORD 'before'`);
+    const old = loginOn(server, 'adopted', 'before');
+    const agent = await fleet.addAgent('adopted', {}, old);
+    await fleet.rotate(agent);
+    await fleet.rotate(agent);
+    fleet.clock.advance(2 * hourMs);
+    expect(await takes(old)).toBe(true);
+    const kinds = async () => (await fleet.reconcile()).findings.map(({ kind }) => kind);
+    expect(await kinds()).toEqual(['superseded-still-valid']);
+    expect(await takes(old)).toBe(false);
+    expect(await takes(await fleet.valueOf(agent))).toBe(true);
+    expect(await kinds()).toEqual([]);
   });
 
   it('is found without reading a secret of an agent that is well: one question a server', async () => {

@@ -283,6 +283,7 @@ describe('at the end of the grace period', () => {
       kept: [],
       admin: adminOf(server),
       supersededVersionIds: new Set(versions),
+      earlier: async () => [],
     });
 
   it('a login that somebody has dropped is revoked already', async () => {

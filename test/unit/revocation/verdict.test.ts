@@ -32,6 +32,7 @@ describe('the end of a grace period', () => {
       expect(verdictOf(late, facts, hourMs, at(minutes)), `${minutes}`).toMatchObject({
         kind: 'due',
         supersededVersionIds: new Set(['older']),
+        keptVersionIds: ['now', 'old'],
       });
     }
     expect(verdictOf(late, facts, hourMs, at(62))).toMatchObject({
