@@ -5,6 +5,7 @@ import { parsed } from '../../events/contract.ts';
 import { credentialRevoked } from '../../events/credential-revoked/event.ts';
 import { graceEnded } from '../../events/grace-ended/event.ts';
 import { type CredentialEntry, credentialsIn } from '../../shared/credential/credentials-in.ts';
+import { InvalidSecretError } from '../../shared/credential/errors.ts';
 import type { SecretJson } from '../../shared/credential/secret-json.ts';
 import { describeSecret, listVersions } from '../../shared/labels/read.ts';
 import { agentIdOf, graceMsOf, isManaged } from '../../shared/labels/tags.ts';
@@ -71,7 +72,7 @@ export async function revokeSuperseded(
   const versions = {
     kept: await valuesOf(dependencies, secretArn, verdict.keptVersionIds),
     supersededVersionIds: verdict.supersededVersionIds,
-    earlier: () => valuesOf(dependencies, secretArn, [...verdict.supersededVersionIds]),
+    earlier: () => readableOf(dependencies, secretArn, [...verdict.supersededVersionIds]),
   };
   let revoked = 0;
   for (const entry of credentialsIn(superseded.value)) {
@@ -133,10 +134,25 @@ async function valuesOf(
   secretArn: string,
   versionIds: readonly string[],
 ): Promise<readonly SecretJson[]> {
-  const versions = await pMap(
-    versionIds,
-    (versionId) => readVersion(secretsManager, secretArn, { versionId }),
-    { concurrency: 10 },
+  const versions = await Promise.all(
+    versionIds.map((versionId) => readVersion(secretsManager, secretArn, { versionId })),
   );
   return versions.flatMap((version) => version?.value ?? []);
+}
+
+/** There may be a hundred. One that holds no JSON is of before the secret rotated. */
+async function readableOf(
+  dependencies: RevokeSupersededDependencies,
+  secretArn: string,
+  versionIds: readonly string[],
+): Promise<readonly SecretJson[]> {
+  const read = async (versionId: string) => {
+    try {
+      return await valuesOf(dependencies, secretArn, [versionId]);
+    } catch (error) {
+      if (error instanceof InvalidSecretError) return [];
+      throw error;
+    }
+  };
+  return (await pMap(versionIds, read, { concurrency: 10 })).flat();
 }

@@ -19,7 +19,7 @@ import {
 } from '../../integration/reconciliation/fleet.ts';
 import { schedulerClientOf } from '../../integration/reconciliation/scheduler.ts';
 import { snsClientOf } from '../../integration/reconciliation/sns.ts';
-import { asAgent, postgresForTests } from '../../integration/rotation/setting.ts';
+import { asAgent, loginOn, postgresForTests } from '../../integration/rotation/setting.ts';
 import { watchPostgres } from './killer.ts';
 import { matrixOf, type Trial } from './matrix.ts';
 
@@ -43,11 +43,15 @@ interface Rotated {
 
 let count = 0;
 
-async function rotated(): Promise<Rotated> {
+/** `adopted`: it had its login before Keyturn, and a second rotation came before anybody revoked that. */
+async function rotated({ adopted = false } = {}): Promise<Rotated> {
   count += 1;
   const fleet = fleetOn(server);
-  const agent = await fleet.addAgent(`after${count}`);
+  const group = `after${count}`;
+  if (adopted) await agentBefore(group);
+  const agent = await fleet.addAgent(group, {}, adopted ? loginOn(server, group, 'before') : undefined);
   const first = await fleet.valueOf(agent);
+  if (adopted) await fleet.rotate(agent);
   await fleet.rotate(agent);
   const labels = Object.entries(await fleet.labels(agent));
   const versionWith = (label: string) => labels.find(([, stages]) => stages.includes(label))?.[0] ?? '';
@@ -77,6 +81,10 @@ async function rotated(): Promise<Rotated> {
     },
   };
 }
+
+const agentBefore = (login: string) =>
+  server.query(`CREATE ROLE ${login} LOGIN PASSWORD 'before'; CREATE TABLE ${login}_orders (id int);
+    ALTER TABLE ${login}_orders OWNER TO ${login}`);
 
 const watchedBus = (events: OutgoingEvent[], { before, after }: Watch) => ({
   async publish(published: readonly OutgoingEvent[]) {
@@ -149,8 +157,9 @@ async function announcement(recovery: Recovery): Promise<Trial> {
   });
 }
 
-async function revocation(recovery: Recovery): Promise<Trial> {
-  const { fleet, agent, first, ended } = await rotated();
+async function revocation(recovery: Recovery, { adopted = false } = {}): Promise<Trial> {
+  const { fleet, agent, first, ended } = await rotated({ adopted });
+  const previous = await fleet.valueOf(agent, 'AWSPREVIOUS');
   fleet.clock.advance(2 * hourMs);
   const events: OutgoingEvent[] = [];
   const deliver = (watch: Watch) =>
@@ -164,7 +173,8 @@ async function revocation(recovery: Recovery): Promise<Trial> {
   return delivered(recovery, deliver, {
     reconcile: () => fleet.reconcile(),
     async expectWell() {
-      await expect(asAgent(first, 'SELECT 1'), 'the superseded login').rejects.toThrow();
+      await expect(asAgent(previous, 'SELECT 1'), 'the superseded login').rejects.toThrow();
+      await expect(asAgent(first, 'SELECT 1'), 'the first login').rejects.toThrow();
       await asAgent(await fleet.valueOf(agent), `SELECT * FROM ${agent.group}_orders`);
       if (recovery !== 'the reconciler alone') expect(events.length).toBeGreaterThan(0);
       expect((await fleet.reconcile()).findings).toEqual([]);
@@ -195,7 +205,12 @@ async function invalidation(recovery: Recovery): Promise<Trial> {
 
 const handlers = {
   'announce-rotation': { arrange: announcement, least: 4, by: recoveries },
-  'revoke-superseded': { arrange: revocation, least: 9, by: recoveries },
+  'revoke-superseded': { arrange: (by: Recovery) => revocation(by), least: 11, by: recoveries },
+  'revoke-superseded, and an adopted login that was missed': {
+    arrange: (by: Recovery) => revocation(by, { adopted: true }),
+    least: 13,
+    by: recoveries,
+  },
   // Nobody makes up for one that never comes again: the agent's cache runs out.
   'invalidate-caches': { arrange: invalidation, least: 3, by: recoveries.slice(0, 2) },
 };

@@ -41,6 +41,9 @@ describe('a superseded login', () => {
     await server.query(`CREATE ROLE adopted LOGIN PASSWORD 'before'`);
     const old = loginOn(server, 'adopted', 'before');
     const agent = await fleet.addAgent('adopted', {}, old);
+    const value = await fleet.valueOf(agent);
+    await fleet.engine.PutSecretValue({ SecretId: agent.arn, SecretString: 'to be filled in' });
+    await fleet.engine.PutSecretValue({ SecretId: agent.arn, SecretString: value.serialize().reveal() });
     await fleet.rotate(agent);
     await fleet.rotate(agent);
     fleet.clock.advance(2 * hourMs);
