@@ -52,16 +52,16 @@ async function revokeAdopted(
  * written it on the role (ADR 3): such a login is left alone.
  */
 async function refuse(connection: Connection, name: string, revocation: LoginRevocation): Promise<Revoked> {
-  const outcome = await inTransaction(connection, async (): Promise<Revoked | 'gone'> => {
+  const outcome = await inTransaction(connection, async (): Promise<Revoked> => {
     await lockGroup(connection, groupOf(name));
     const role = await roleOf(connection, name);
-    if (!role) return 'gone';
+    if (!role) return 'revoked';
     if (role.versionId !== undefined && !revocation.supersededVersionIds.has(role.versionId)) return 'in use';
     await connection.query(`ALTER ROLE ${identifier(name)} NOLOGIN PASSWORD NULL`);
     return 'revoked';
   });
   if (outcome === 'revoked') await endSessions(connection, name);
-  return outcome === 'in use' ? 'in use' : 'revoked';
+  return outcome;
 }
 
 async function endSessions(connection: Connection, name: string): Promise<void> {

@@ -412,6 +412,13 @@ describe('at the end of the grace period', () => {
       await postgres.verify(adopted);
     });
 
+    it('is not missed where somebody has dropped the group', async () => {
+      const current = await agentOn(server, 'without');
+      await server.query('DROP OWNED BY without; DROP ROLE without');
+      expect(await revoke(current, [], [])).toBe('revoked');
+      await isRefused(current);
+    });
+
     it('costs no read of other versions where there is none', async () => {
       const current = await agentOn(server, 'provisioned');
       const pending = postgres.stage(current, 'dual-user');
