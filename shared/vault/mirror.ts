@@ -23,6 +23,10 @@ export class MirrorTakenError extends Error {
 export class StaleReadError extends Error {
   override readonly name = 'StaleReadError';
 }
+/** The mirror holds a value that it was never given, as far as is known by now. Worth a retry: reconcile-mirrors settles it. */
+export class UnexplainedValueError extends Error {
+  override readonly name = 'UnexplainedValueError';
+}
 /** The secret can't be mirrored: KV holds JSON objects only. */
 export class MirrorValueError extends Error {
   override readonly name = 'MirrorValueError';
@@ -90,8 +94,9 @@ export function mirrorPath(tag: string, agentId: string): string {
  * The stamp names the KV version that it describes and holds a digest of the value, so a stamp that is late, or a change by
  * hand, is seen too. Concurrent runs: the data is written by check-and-set on the version that was read; of two stamps the
  * later stays, and one that doesn't describe the data is mended by the next run.
- * What was changed since this version was mirrored is left to the reconciler: it may be the value of a later version, left by a run
- * that was killed before its stamp, and not shown yet.
+ * A value that the mirror was never given is left to the reconciler, which looks twice: it may be that of a later version, whose run
+ * hasn't stamped it yet or was killed before, and which isn't shown yet. Until then the event comes again, where its version was
+ * not mirrored.
  * A key that someone creates between the check and the claim is kept by this run (CAS 0), but not by the next.
  *
  * @param moved the version that AWSCURRENT moved to and when, as an event says.
@@ -110,7 +115,9 @@ export async function syncMirror(
   }
   if (mirror.isQuarantined) return 'quarantined';
   const isMirrored = mirror.stampedVersionId === mirror.currentVersionId;
-  return mirror.standing === 'changed-by-hand' && isMirrored ? 'changed-by-hand' : mirror.write();
+  if (mirror.standing !== 'changed-by-hand') return mirror.write();
+  if (isMirrored) return 'changed-by-hand';
+  throw new UnexplainedValueError('The mirror holds a value that is not known to be of this secret');
 }
 
 /** Brings a secret's mirror to AWSCURRENT, over whatever somebody wrote into it by hand: a person has looked at it. */

@@ -15,4 +15,6 @@ export const keptSeeds: readonly number[] = [
   58,
   // An agent gave up a version's word sooner than reads lag, and went back to the version before.
   156,
+  // A mirror went back where the run of the next version had not stamped it yet, and a read lagged.
+  42,
 ];

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { syncMirror } from '../../../shared/vault/mirror.ts';
+import { syncMirror, UnexplainedValueError } from '../../../shared/vault/mirror.ts';
 import { clientOf } from '../rotation/in-process.ts';
 import { mirrorsIn, vaultForMirrors } from './mirror-setting.ts';
 
@@ -12,14 +12,18 @@ afterAll(async () => bao?.[Symbol.asyncDispose]());
 
 let count = 0;
 
-/** A mirror that a run killed before its stamp left with the second value, and reads that don't show that version yet. */
-async function halfWritten() {
+/**
+ * A mirror that a run killed before its stamp left with the second value, and reads that don't show that version yet.
+ * `between`: the value of a version that came between, and was never mirrored.
+ */
+async function halfWritten({ between }: { readonly between?: string } = {}) {
   count += 1;
   const path = `agents/lagging/s${count}`;
   const mirrors = mirrorsIn(vault);
   const { engine } = mirrors;
   const arn = await mirrors.secret(path);
   await mirrors.sync(arn);
+  if (between !== undefined) await mirrors.put(arn, between);
   const described = await engine.DescribeSecret({ SecretId: arn });
   const got = await engine.GetSecretValue({ SecretId: arn });
   const listed = await engine.ListSecretVersionIds({ SecretId: arn });
@@ -51,6 +55,14 @@ describe('a later value whose run was killed before its stamp', () => {
   it('stays, though an event of the version before comes once more and a read does not show the later one', async () => {
     const { mirrors, arn, secretsManager, held } = await halfWritten();
     expect(await syncMirror(arn, { ...mirrors.parts, secretsManager })).toBe('changed-by-hand');
+    expect(await held()).toBe('second');
+    expect(await mirrors.sync(arn)).toBe('stamped');
+  });
+
+  it('stays, though the event of a version that was never mirrored comes, and a read does not show the later one', async () => {
+    const { mirrors, arn, secretsManager, held } = await halfWritten({ between: 'between' });
+    const event = syncMirror(arn, { ...mirrors.parts, secretsManager });
+    await expect(event).rejects.toThrow(UnexplainedValueError);
     expect(await held()).toBe('second');
     expect(await mirrors.sync(arn)).toBe('stamped');
   });
