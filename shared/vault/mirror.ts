@@ -8,6 +8,7 @@ import {
 import { isSince } from '../labels/change.ts';
 import { SecretTagError } from '../labels/tags.ts';
 import { called } from '../secrets-manager/errors.ts';
+import { newestVersionIds } from '../secrets-manager/versions.ts';
 import type { Key, Vault } from './client.ts';
 import { isSameJson, type MirrorDigest } from './digest.ts';
 
@@ -163,8 +164,9 @@ export async function examineMirror(
   if (key && stamp.secretArn !== secretArn) {
     throw new MirrorTakenError('The mirror path holds a key that this secret did not write');
   }
-  const current = await versionOf(secretId, 'AWSCURRENT', secretsManager);
+  const current = await versionOf(secretId, { VersionStage: 'AWSCURRENT' }, secretsManager);
   if (!current) throw new StaleReadError('Secrets Manager gave no current version');
+  const currentCreatedAt = current.createdAt;
   const digests = await digest();
   const ownDigest = digests.of(secretArn, current.versionId, current.value);
 
@@ -217,16 +219,39 @@ export async function examineMirror(
   }
   return { ...known, standing: left === undefined ? 'behind' : 'ahead', write: rewrite };
 
-  /** A run that was killed before it stamped left the value of a later version: of any other, a person is the author. */
+  /** A run that didn't come to its stamp left the value of a later version: of any other, a person is the author. */
   async function isByHand(data: Readonly<Record<string, unknown>>): Promise<boolean> {
     if (stamp.versionId === undefined) return false;
     const verdict = digests.verify(stamp.digest, secretArn, stamp.versionId, data);
     if (verdict === 'same') return false;
     const isUntouched = stamp.kvVersion === String(key?.currentVersion);
     if (verdict === 'unknown' && isUntouched && stamp.versionId !== current?.versionId) return false;
-    const previous = await versionOf(secretId, 'AWSPREVIOUS', secretsManager);
-    return !previous || previous.createdAt <= stamp.createdAt || !isSameJson(previous.value, data);
+    const between = { after: stamp.createdAt, before: currentCreatedAt };
+    return !(await isOfVersion(data, between, secretId, secretsManager));
   }
+}
+
+/** How many versions may have come and gone since one whose value was left without its stamp. */
+const laterVersions = 10;
+
+/**
+ * Whether it is the value of a version that was made after the stamped one, and before AWSCURRENT's or has left that label. One that
+ * is later than AWSCURRENT and not seen to have left it may be in force, and the read late.
+ */
+async function isOfVersion(
+  data: Readonly<Record<string, unknown>>,
+  { after, before }: { readonly after: Date; readonly before: Date },
+  secretId: string,
+  client: SecretsManagerClient,
+): Promise<boolean> {
+  const previous = await versionOf(secretId, { VersionStage: 'AWSPREVIOUS' }, client);
+  if (previous && previous.createdAt > after && isSameJson(previous.value, data)) return true;
+  for (const VersionId of await newestVersionIds(client, secretId, laterVersions)) {
+    const version = await versionOf(secretId, { VersionId }, client);
+    if (version && version.createdAt <= after) return false;
+    if (version && version.createdAt < before && isSameJson(version.value, data)) return true;
+  }
+  return false;
 }
 
 interface Stamp {
@@ -263,17 +288,19 @@ interface Version {
   readonly value: Record<string, unknown>;
 }
 
+/** Undefined where there is none, or it has no value yet. AWSCURRENT there always is. */
 async function versionOf(
   secretId: string,
-  label: 'AWSCURRENT' | 'AWSPREVIOUS',
+  which: { readonly VersionStage: 'AWSCURRENT' | 'AWSPREVIOUS' } | { readonly VersionId: string },
   client: SecretsManagerClient,
 ): Promise<Version | undefined> {
+  const isCurrent = 'VersionStage' in which && which.VersionStage === 'AWSCURRENT';
   // Of an answer that is no JSON, the SDK's error quotes what stood there: the value.
   const answer = await called('GetSecretValue', async () => {
     try {
-      return await client.send(new GetSecretValueCommand({ SecretId: secretId, VersionStage: label }));
+      return await client.send(new GetSecretValueCommand({ SecretId: secretId, ...which }));
     } catch (error) {
-      if (label === 'AWSPREVIOUS' && error instanceof ResourceNotFoundException) return undefined;
+      if (!isCurrent && error instanceof ResourceNotFoundException) return undefined;
       throw error;
     }
   });

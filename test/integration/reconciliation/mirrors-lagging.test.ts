@@ -67,6 +67,14 @@ describe('a later value whose run was killed before its stamp', () => {
     expect(await mirrors.sync(arn)).toBe('stamped');
   });
 
+  it('gives way to the version in force, however many came between', async () => {
+    const { mirrors, arn, seesAll, held } = await halfWritten();
+    seesAll();
+    for (const password of ['third', 'fourth', 'fifth']) await mirrors.put(arn, password);
+    expect(await mirrors.sync(arn)).toBe('written');
+    expect(await held()).toBe('fifth');
+  });
+
   it('stays, and nobody is called its author, where the reconciler looks before it shows', async () => {
     const { mirrors, secretsManager, seesAll, held, findings } = await halfWritten();
     const pauses: number[] = [];
