@@ -7,7 +7,7 @@ import { type Floors, missed, noticed, type VersionNotice, withoutWords } from '
  */
 export const ROUND_WAITS_MS = [50, 100, 200, 400, 800, 1_600, 2_400];
 /** After so many rounds that don't show it, a word is taken for false. */
-export const ROUNDS_PER_WORD = ROUND_WAITS_MS.length + 1;
+const ROUNDS_PER_WORD = ROUND_WAITS_MS.length + 1;
 /** After so many rounds in one go, new words keep coming in faster than they prove false: a flood. */
 const ROUNDS_MAX = 2 * ROUNDS_PER_WORD;
 /** After so many words that proved false within the window, notices cause reads but hold up no reader. */

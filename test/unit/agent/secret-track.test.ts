@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { SecretTrack } from '../../../agent/secret-track.ts';
+import { ROUND_WAITS_MS, SecretTrack } from '../../../agent/secret-track.ts';
 import { met } from '../../../agent/version-floor.ts';
+import { longestLagMs } from '../../../shared/secrets-manager/lag.ts';
 
 const minute = 60_000;
 let now: number;
@@ -66,6 +67,10 @@ describe('the source is asked', () => {
 });
 
 describe('the word of others', () => {
+  test('is looked for until a read that lags shows it too', () => {
+    expect(ROUND_WAITS_MS.reduce((sum, ms) => sum + ms)).toBeGreaterThan(longestLagMs);
+  });
+
   test('is no longer a reason to hold up a reader after three that proved false, for ten minutes', () => {
     falseWord(1);
     falseWord(2);
