@@ -1,37 +1,11 @@
-import {
-  DescribeSecretCommand,
-  GetSecretValueCommand,
-  paginateListSecretVersionIds,
-  ResourceNotFoundException,
-  type SecretsManagerClient,
-} from '@aws-sdk/client-secrets-manager';
+import { DescribeSecretCommand, type SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { isSince } from '../labels/change.ts';
 import { SecretTagError } from '../labels/tags.ts';
 import { called } from '../secrets-manager/errors.ts';
-import { newestVersionIds } from '../secrets-manager/versions.ts';
 import type { Key, Vault } from './client.ts';
 import { isSameJson, type MirrorDigest } from './digest.ts';
-
-/** The tag names a path that is not inside the agent's own prefix. Asks for a change of the tag; no retry helps. */
-export class MirrorPathError extends Error {
-  override readonly name = 'MirrorPathError';
-}
-/** Someone else's key is at the path. It is not overwritten. */
-export class MirrorTakenError extends Error {
-  override readonly name = 'MirrorTakenError';
-}
-/** Secrets Manager's answer is older than what was mirrored. Worth a retry. */
-export class StaleReadError extends Error {
-  override readonly name = 'StaleReadError';
-}
-/** The mirror holds a value that it was never given, as far as is known by now. Worth a retry: reconcile-mirrors settles it. */
-export class UnexplainedValueError extends Error {
-  override readonly name = 'UnexplainedValueError';
-}
-/** The secret can't be mirrored: KV holds JSON objects only. */
-export class MirrorValueError extends Error {
-  override readonly name = 'MirrorValueError';
-}
+import { MirrorPathError, MirrorTakenError, StaleReadError, UnexplainedValueError } from './mirror-errors.ts';
+import { isOfVersion, labelsOf, type MirroredVersion, versionOf } from './mirrored-versions.ts';
 
 export type MirrorOutcome =
   | 'not-mirrored'
@@ -231,29 +205,6 @@ export async function examineMirror(
   }
 }
 
-/** How many versions may have come and gone since one whose value was left without its stamp. */
-const laterVersions = 10;
-
-/**
- * Whether it is the value of a version that was made after the stamped one, and before AWSCURRENT's or has left that label. One that
- * is later than AWSCURRENT and not seen to have left it may be in force, and the read late.
- */
-async function isOfVersion(
-  data: Readonly<Record<string, unknown>>,
-  { after, before }: { readonly after: Date; readonly before: Date },
-  secretId: string,
-  client: SecretsManagerClient,
-): Promise<boolean> {
-  const previous = await versionOf(secretId, { VersionStage: 'AWSPREVIOUS' }, client);
-  if (previous && previous.createdAt > after && isSameJson(previous.value, data)) return true;
-  for (const VersionId of await newestVersionIds(client, secretId, laterVersions)) {
-    const version = await versionOf(secretId, { VersionId }, client);
-    if (version && version.createdAt <= after) return false;
-    if (version && version.createdAt < before && isSameJson(version.value, data)) return true;
-  }
-  return false;
-}
-
 interface Stamp {
   readonly secretArn: string | undefined;
   readonly versionId: string | undefined;
@@ -282,40 +233,13 @@ function isQuarantinePolicy(policy = 'heal'): boolean {
   return policy === 'quarantine';
 }
 
-interface Version {
-  readonly versionId: string;
-  readonly createdAt: Date;
-  readonly value: Record<string, unknown>;
-}
-
-/** Undefined where there is none, or it has no value yet. AWSCURRENT there always is. */
-async function versionOf(
-  secretId: string,
-  which: { readonly VersionStage: 'AWSCURRENT' | 'AWSPREVIOUS' } | { readonly VersionId: string },
-  client: SecretsManagerClient,
-): Promise<Version | undefined> {
-  const isCurrent = 'VersionStage' in which && which.VersionStage === 'AWSCURRENT';
-  // Of an answer that is no JSON, the SDK's error quotes what stood there: the value.
-  const answer = await called('GetSecretValue', async () => {
-    try {
-      return await client.send(new GetSecretValueCommand({ SecretId: secretId, ...which }));
-    } catch (error) {
-      if (!isCurrent && error instanceof ResourceNotFoundException) return undefined;
-      throw error;
-    }
-  });
-  if (!answer?.VersionId || !answer.CreatedDate) return undefined;
-  const { VersionId, CreatedDate, SecretString } = answer;
-  return { versionId: VersionId, createdAt: CreatedDate, value: objectOf(SecretString) };
-}
-
 /**
  * Whether the stamped version is one that was made after AWSCURRENT's and has left it: `left`. `unknown`: Secrets Manager
  * does not know it, or does not show it yet. Undefined: it is AWSCURRENT's, or an older one.
  */
 async function leftBehind(
   stamp: Stamp,
-  current: Version,
+  current: MirroredVersion,
   secretId: string,
   stages: Readonly<Record<string, readonly string[]>>,
   client: SecretsManagerClient,
@@ -333,35 +257,4 @@ async function leftBehind(
 /** Whether a version that was AWSCURRENT is so no longer. */
 function hasLeft(labels: readonly string[]): boolean {
   return labels.includes('AWSPREVIOUS') || labels.length === 0;
-}
-
-/** None for a version that has lost them all; undefined for one that isn't known. */
-async function labelsOf(
-  versionId: string,
-  secretId: string,
-  client: SecretsManagerClient,
-): Promise<readonly string[] | undefined> {
-  return called('ListSecretVersionIds', async () => {
-    const pages = paginateListSecretVersionIds({ client }, { SecretId: secretId, IncludeDeprecated: true });
-    for await (const { Versions = [] } of pages) {
-      const found = Versions.find((version) => version.VersionId === versionId);
-      if (found) return found.VersionStages ?? [];
-    }
-    return undefined;
-  });
-}
-
-/** JSON.parse quotes its input in its message, so its error is dropped. */
-function objectOf(text: string | undefined): Record<string, unknown> {
-  const value = attempt(text ?? '');
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
-  throw new MirrorValueError('The secret is not a JSON object');
-}
-
-function attempt(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -15,7 +15,8 @@ import { type OpenBao, startOpenBao } from '../../local/openbao/server.ts';
 import { appRoleLogin, connectVault, type Vault } from '../../shared/vault/client.ts';
 import { mirrorDigest } from '../../shared/vault/digest.ts';
 import { VaultSealedError } from '../../shared/vault/errors.ts';
-import { MirrorPathError, MirrorTakenError, StaleReadError, syncMirror } from '../../shared/vault/mirror.ts';
+import { syncMirror } from '../../shared/vault/mirror.ts';
+import { MirrorPathError, MirrorTakenError, StaleReadError } from '../../shared/vault/mirror-errors.ts';
 
 const canary = 'canary-3f9d1c';
 const aws = mockClient(SecretsManagerClient);

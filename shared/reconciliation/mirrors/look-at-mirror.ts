@@ -6,13 +6,15 @@ import {
   type ExaminedMirror,
   examineMirror,
   type MirrorParts,
+  mirrorPath,
+  stampOf,
+} from '../../vault/mirror.ts';
+import {
   MirrorPathError,
   MirrorTakenError,
   MirrorValueError,
-  mirrorPath,
   StaleReadError,
-  stampOf,
-} from '../../vault/mirror.ts';
+} from '../../vault/mirror-errors.ts';
 import { explanations, type MirrorFinding, type MirrorKind } from './mirror-finding.ts';
 import type { MirroredSecret } from './mirrored-secrets.ts';
 

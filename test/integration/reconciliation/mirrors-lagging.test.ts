@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { syncMirror, UnexplainedValueError } from '../../../shared/vault/mirror.ts';
+import { syncMirror } from '../../../shared/vault/mirror.ts';
+import { UnexplainedValueError } from '../../../shared/vault/mirror-errors.ts';
 import { clientOf } from '../rotation/in-process.ts';
 import { mirrorsIn, vaultForMirrors } from './mirror-setting.ts';
 
