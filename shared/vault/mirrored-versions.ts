@@ -81,12 +81,22 @@ export async function isOfVersion(
   secretId: string,
   client: SecretsManagerClient,
 ): Promise<boolean> {
-  const previous = await versionOf(secretId, { VersionStage: 'AWSPREVIOUS' }, client);
+  const previous = await jsonVersionOf(secretId, { VersionStage: 'AWSPREVIOUS' }, client);
   if (previous && previous.createdAt > after && isSameJson(previous.value, data)) return true;
   for (const VersionId of await newestVersionIds(client, secretId, laterVersions)) {
-    const version = await versionOf(secretId, { VersionId }, client);
+    const version = await jsonVersionOf(secretId, { VersionId }, client);
     if (version && version.createdAt <= after) return false;
     if (version && version.createdAt < before && isSameJson(version.value, data)) return true;
   }
   return false;
+}
+
+/** As `versionOf`; undefined as well where the value is no JSON object, which no mirror was ever given. */
+async function jsonVersionOf(...version: Parameters<typeof versionOf>): ReturnType<typeof versionOf> {
+  try {
+    return await versionOf(...version);
+  } catch (error) {
+    if (error instanceof MirrorValueError) return undefined;
+    throw error;
+  }
 }
