@@ -1,16 +1,16 @@
 // npm run prove [-- --report FILE] [--short | --long] [--rotations N] [--seed N] [--only PART]: Keyturn's claims, tried.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import { root } from '../../local/root.ts';
-import { runMatrix } from './parts/matrix.ts';
+import { casesOf } from './parts/matrix.ts';
 import { lastMutation, runMutation } from './parts/mutation.ts';
 import { plant, plantedSection } from './parts/planted.ts';
 import { simulateMany, simulationSection } from './parts/simulation.ts';
 import { runSoak } from './parts/soak.ts';
-import { runSuites, sumOf } from './parts/suites.ts';
+import { runSuites, type Suite, sumOf } from './parts/suites.ts';
 import { htmlOf } from './report/html.ts';
 import { type ProofReport, type Section, standingOf } from './report/report.ts';
 
@@ -43,24 +43,31 @@ const wanted = wholeNumber('rotations') ?? form.simulated;
 const seed = wholeNumber('seed');
 // A seed is one world's.
 const runs = (part: string) => (values.only ?? (values.seed === undefined ? part : 'simulation')) === part;
-const suites = (part: string, project: string, ...within: string[]) =>
-  runSuites(part, [{ project, within }], folder);
-const inFaults = (name: string) => `test/faults/${name}/`;
+const inFaults = (...names: string[]) => names.map((name) => `test/faults/${name}/`);
+const suites: readonly Suite[] = [
+  { part: 'matrix', project: 'faults', within: inFaults('matrix') },
+  {
+    part: 'environment',
+    project: 'faults',
+    within: inFaults('environment', 'conformance', 'agent', 'simulation'),
+  },
+  { part: 'attacks', project: 'attacks', within: ['test/attacks/'] },
+  { part: 'attacks', project: 'unit', within: ['test/unit/security/', 'test/unit/deployment/'] },
+];
 
 const simulated = runs('simulation')
   ? await simulateMany({ folder, threads, rotations: wanted, seed })
   : undefined;
 const plantedResults = runs('planted') ? await plant(folder, threads) : undefined;
-const matrix = runs('matrix') ? runMatrix(folder) : undefined;
-const environment = runs('environment')
-  ? suites('environment', 'faults', ...['environment', 'conformance', 'agent', 'simulation'].map(inFaults))
-  : undefined;
-const attacks = runs('attacks')
-  ? [
-      ...suites('attacks', 'attacks'),
-      ...suites('attacks', 'unit', 'test/unit/security', 'test/unit/deployment'),
-    ]
-  : undefined;
+const cases = join(folder, 'matrix');
+// What an earlier run wrote is no case of this one.
+rmSync(cases, { recursive: true, force: true });
+const proven = runSuites(
+  suites.filter(({ part }) => runs(part)),
+  folder,
+);
+const { environment, attacks } = proven;
+const matrix = proven.matrix && casesOf(proven.matrix, cases);
 const soaked = runs('soak') ? runSoak(folder, form.soaked) : undefined;
 const mutation = runs('mutation') ? (values.short ? lastMutation() : runMutation()) : undefined;
 const sections: Section[] = [

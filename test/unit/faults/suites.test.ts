@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { root } from '../../../local/root.ts';
 import { casesOf } from '../../faults/parts/matrix.ts';
-import { linesOf, sumOf } from '../../faults/parts/suites.ts';
+import { linesOf, partsOf, type Suite, sumOf } from '../../faults/parts/suites.ts';
 
 const file = (status: string, ...tests: string[]) => ({
   name: join(root, 'test/a.test.ts'),
@@ -33,7 +33,38 @@ describe('what the proof counts of a test run', () => {
     expect(sumOf(casesOf(tests, join(folder, 'none')))).toEqual({ run: 1, held: 0 });
   });
 
-  test('a run that found no test did not hold', () => {
-    expect(sumOf(linesOf({ testResults: [] }))).toEqual({ run: 1, held: 0 });
+  describe('each part of the proof counts its own files of one run', () => {
+    const suites: Suite[] = [
+      { part: 'matrix', project: 'faults', within: ['test/faults/matrix/'] },
+      { part: 'attacks', project: 'attacks', within: ['test/attacks/'] },
+      { part: 'attacks', project: 'unit', within: ['test/unit/security/'] },
+    ];
+    const line = (part: string) => ({ part, what: 'tests', run: 2, held: 2 });
+    const lines = [
+      'test/attacks/flood.test.ts',
+      'test/faults/matrix/mirror.test.ts',
+      'test/unit/security/a.test.ts',
+    ].map(line);
+
+    test('by its folders', () => {
+      const { matrix, attacks } = partsOf(lines, suites);
+      expect(matrix).toEqual([line('test/faults/matrix/mirror.test.ts')]);
+      expect(sumOf(attacks)).toEqual({ run: 4, held: 4 });
+    });
+
+    test('a part without a test did not hold', () => {
+      const { matrix, attacks } = partsOf(lines.slice(0, 1), suites);
+      expect(sumOf(matrix)).toEqual({ run: 1, held: 0 });
+      expect(sumOf(attacks)).toEqual({ run: 2, held: 2 });
+    });
+
+    test('what failed outside every test may have failed any part', () => {
+      const { matrix, attacks } = partsOf(lines, suites, 'vitest ends well');
+      expect([sumOf(matrix), sumOf(attacks)]).toEqual([
+        { run: 3, held: 2 },
+        { run: 5, held: 4 },
+      ]);
+      expect(sumOf(partsOf([], suites, 'vitest did not end').matrix)).toEqual({ run: 1, held: 0 });
+    });
   });
 });
