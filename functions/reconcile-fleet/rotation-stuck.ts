@@ -67,9 +67,14 @@ const spent = ['TargetFailedError', 'InvalidSecretError', 'OvertakenError'];
  * Takes the same rotation to its end, by the steps that Secrets Manager itself would ask for again: each judges by the labels,
  * and does nothing where it was done. testSecret stands before finishSecret, so nothing is promoted that it refuses. Beside
  * Secrets Manager's own attempt, both do the same with the same token; killed, the next run finds the rotation where it was left.
+ * One that would pass for the rotation before it is let go instead.
  */
 export async function complete(stuck: IncompleteRotation, parts: ReconcileParts): Promise<Ended> {
   const { secret, versionId } = stuck;
+  if (isOlderThanLastRotation(stuck)) {
+    const { outcome, more } = await abandon(stuck, parts);
+    return { outcome, more: ['it began before the rotation before it was over', ...more] };
+  }
   for (const step of steps) {
     // Two of the steps write.
     if (step === 'createSecret' || step === 'finishSecret') await parts.turns.write();
@@ -84,6 +89,15 @@ export async function complete(stuck: IncompleteRotation, parts: ReconcileParts)
     return { outcome: 'needs a person', more: [failed] };
   }
   return { outcome: 'repaired', more: ['the rotation was completed'] };
+}
+
+/**
+ * Whether its version was made before Secrets Manager noted the end of the rotation before: RotateSecret was called again while
+ * that one's last step was repeated. Secrets Manager notes no end that a reconciler brings about, so the date would pass for this
+ * version's, and the grace period of what it supersedes would have begun, or ended, before it came into force.
+ */
+function isOlderThanLastRotation({ secret: { lastRotatedAt }, since }: IncompleteRotation): boolean {
+  return lastRotatedAt !== undefined && lastRotatedAt >= since;
 }
 
 /**

@@ -17,4 +17,6 @@ export const keptSeeds: readonly number[] = [
   156,
   // A mirror went back where the run of the next version had not stamped it yet, and a read lagged.
   42,
+  // A rotation that began before the one before it was over was taken to its end, and its grace counted from that one's date.
+  219,
 ];

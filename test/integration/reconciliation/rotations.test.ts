@@ -4,7 +4,7 @@ import { versionDates } from '../../../shared/labels/read.ts';
 import { rotateOnce } from '../../../shared/reconciliation/rotate-once.ts';
 import { clientOf } from '../rotation/in-process.ts';
 import { asAgent, postgresForTests } from '../rotation/setting.ts';
-import { type Agent, dayMs, type Fleet, fleetOn, hourMs } from './fleet.ts';
+import { type Agent, dayMs, type Fleet, fleetOn, hourMs, unwatched } from './fleet.ts';
 
 let server: Awaited<ReturnType<typeof postgresForTests>>;
 let fleet: Fleet;
@@ -203,6 +203,40 @@ describe('a rotation that is stuck', () => {
     expect(Object.keys(await fleet.labels(agent))).toEqual(rotated);
     expect((await fleet.valueOf(agent)).reveal().username).toBe('overtaken_b');
     await asAgent(first, 'SELECT * FROM overtaken_orders');
+  });
+
+  it('is let go where it began before the one before it was over: completed, it would pass for that one, and its grace too', async () => {
+    let next: Promise<unknown> | undefined;
+    const fleet = fleetOn(server, {
+      async invoke({ Step, SecretId }, take) {
+        await take(unwatched);
+        if (Step !== 'finishSecret' || next) return;
+        // The label has moved, and Secrets Manager hasn't been told: who rotates now isn't refused.
+        next = fleet.engine.RotateSecret({ SecretId });
+        await next;
+        fleet.clock.advance(5_000);
+        fleet.failRotations((step) => {
+          if (step === 'setSecret') throw new Error('the function is out of memory');
+        });
+      },
+    });
+    const agent = await fleet.addAgent('asked_again');
+    await fleet.rotate(agent);
+    const token = pendingOf(await fleet.labels(agent));
+    const superseded = await fleet.valueOf(agent);
+    fleet.failRotations(undefined);
+    fleet.clock.advance(30 * 60_000);
+    const { findings } = await fleet.reconcile();
+    await fleet.engine.idle();
+    expect(findings).toMatchObject([
+      { kind: 'rotation-stuck', outcome: 'repaired', explanation: expect.stringContaining('let go') },
+    ]);
+    expect(token && (await fleet.labels(agent))[token]).toBeUndefined();
+    expect((await fleet.valueOf(agent)).reveal().username).toBe('asked_again_a');
+    // An hour of grace, of which the date of the rotation before knows nothing.
+    fleet.clock.advance(45 * 60_000);
+    await fleet.reconcile();
+    await asAgent(superseded, 'SELECT * FROM asked_again_orders');
   });
 
   it('can be abandoned by hand: the next rotation begins at once, with another token', async () => {
