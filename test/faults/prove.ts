@@ -52,7 +52,7 @@ const suites: readonly Suite[] = [
     within: inFaults('environment', 'conformance', 'agent', 'simulation'),
   },
   { part: 'attacks', project: 'attacks', within: ['test/attacks/'] },
-  { part: 'attacks', project: 'unit', within: ['test/unit/security/', 'test/unit/deployment/'] },
+  { part: 'attacks', project: 'unit', within: ['test/unit/deployment/'] },
 ];
 
 const simulated = runs('simulation')

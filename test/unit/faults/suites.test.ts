@@ -37,13 +37,13 @@ describe('what the proof counts of a test run', () => {
     const suites: Suite[] = [
       { part: 'matrix', project: 'faults', within: ['test/faults/matrix/'] },
       { part: 'attacks', project: 'attacks', within: ['test/attacks/'] },
-      { part: 'attacks', project: 'unit', within: ['test/unit/security/'] },
+      { part: 'attacks', project: 'unit', within: ['test/unit/deployment/'] },
     ];
     const line = (part: string) => ({ part, what: 'tests', run: 2, held: 2 });
     const lines = [
       'test/attacks/flood.test.ts',
       'test/faults/matrix/mirror.test.ts',
-      'test/unit/security/a.test.ts',
+      'test/unit/deployment/a.test.ts',
     ].map(line);
 
     test('by its folders', () => {
