@@ -23,7 +23,7 @@ export function sumOf(all: readonly CacheStats[]): CacheStats {
   };
 }
 
-/** How it stands with a secret that is held, or that could not be had. */
+/** How it stands with a secret that is held fresh, or that could not be had. */
 export interface SecretHealth {
   readonly secretId: string;
   /** `fresh`: within its TTL. `stale`: past it, and served while the source is out of reach. `unavailable`: not served. */

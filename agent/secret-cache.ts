@@ -145,16 +145,17 @@ export class SecretCache implements Disposable {
   }
 
   /**
-   * How it stands with each secret that was asked for lately, the one used last first. A name that there never was is a slip
-   * of whoever asked, and nothing to be unhealthy about; a secret that was served and is gone is. Notices ask for nothing.
+   * How it stands with each secret that is held fresh, or that could not be had: the one read last first. Age without a failure is
+   * no state, for what nobody asks for is not read. A name that there never was is a slip of whoever asked, and nothing to be
+   * unhealthy about; one that was denied and never served counts for `staleMs` after it could be asked for again; a secret that
+   * was served and is gone does count. Notices ask for nothing. What failed is read again in the background once that is due, so
+   * that it recovers though nobody asks for it.
    */
   health(): readonly SecretHealth[] {
-    return [...this.#tracks]
-      .filter(
-        ([, { wasServed, failure }]) =>
-          wasServed || (failure && !(failure.error instanceof SecretNotFoundError)),
-      )
-      .map(([secretId, track]) => this.#healthOf(secretId, track));
+    return [...this.#tracks].flatMap(([secretId, track]) => {
+      if (this.#isDue(track)) this.#renewQuietly(secretId);
+      return this.#healthOf(secretId, track) ?? [];
+    });
   }
 
   /** Until when what is held of the secret may be used while no newer version can be had, by the cache's clock. */
@@ -199,16 +200,29 @@ export class SecretCache implements Disposable {
     return entry;
   }
 
-  #healthOf(secretId: string, track: SecretTrack): SecretHealth {
+  #healthOf(secretId: string, track: SecretTrack): SecretHealth | undefined {
     const entry = this.#entries.peek(secretId);
-    const { error } = track.failure ?? {};
-    const failure = error instanceof Error ? { failure: error.name } : {};
     const ageMs = this.#now() - (entry?.readAt ?? Number.NEGATIVE_INFINITY);
-    if (!entry || ageMs > this.#staleMs || !reaches(entry.version, track.floors)) {
-      return { secretId, state: 'unavailable', ...failure };
-    }
-    const state = ageMs < entry.ttlMs ? 'fresh' : 'stale';
+    const isBelow = entry && !reaches(entry.version, track.floors);
+    const isFresh = entry && !isBelow && ageMs < entry.ttlMs;
+    if (!isFresh && !isBelow && (!track.failure || this.#isSlip(track))) return undefined;
+    const error = track.failure?.error;
+    const failure = error instanceof Error ? { failure: error.name } : {};
+    if (!entry || isBelow || ageMs > this.#staleMs) return { secretId, state: 'unavailable', ...failure };
+    const state = isFresh ? 'fresh' : 'stale';
     return { secretId, state, versionId: entry.version.versionId, ageMs, ...failure };
+  }
+
+  /** Whether its failure is nothing to be unhealthy about. */
+  #isSlip({ wasServed, failure }: SecretTrack): boolean {
+    if (wasServed || !failure) return false;
+    return failure.error instanceof SecretNotFoundError || this.#now() > failure.retryAt + this.#staleMs;
+  }
+
+  /** Whether its failure may have passed. A name that was denied, and was never served, is not tried again unasked. */
+  #isDue({ wasServed, failure }: SecretTrack): boolean {
+    if (!failure || this.#now() < failure.retryAt) return false;
+    return wasServed || failure.error instanceof SourceUnreachableError;
   }
 
   #fresh(secretId: string): Entry | undefined {

@@ -75,6 +75,8 @@ const PASSING = new Set([
   'ExpiredTokenException',
   'RequestExpired',
 ]);
+/** Names and versions that can't be any. */
+const INVALID = new Set(['ValidationException', 'InvalidParameterException']);
 const DENIED = new Set(['AccessDeniedException', 'UnrecognizedClientException', 'InvalidSignatureException']);
 
 /**
@@ -92,6 +94,7 @@ function classified(secretId: string, error: unknown): Error {
   if (error instanceof DecryptionFailure) return new SecretDeniedError(`${secretId} can't be decrypted`);
   const name = error instanceof Error ? error.name : 'an unknown failure';
   if (error instanceof SecretsManagerServiceException && error.$fault === 'client') {
+    if (INVALID.has(name)) return new SecretNotFoundError(`${secretId} can't be asked for: ${name}`);
     if (DENIED.has(name)) return new SecretDeniedError(`${secretId}: ${name}`);
     if (!PASSING.has(name) && (error.$metadata.httpStatusCode ?? 0) === 403) {
       return new SecretDeniedError(`${secretId}: ${name}`);

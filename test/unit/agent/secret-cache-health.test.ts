@@ -40,16 +40,70 @@ describe('what a cache tells of itself', () => {
     expect(stats.misses).toBe(0);
   });
 
-  test('of a held secret: fresh within its time, stale past it, and unavailable past the hard bound', async () => {
+  test('of a held secret: fresh within its time, stale past it while the source is down, and unavailable past the hard bound', async () => {
     await cache.get(secret);
     store.now += 1_000;
     expect(cache.health()).toEqual([{ secretId: secret, state: 'fresh', versionId, ageMs: 1_000 }]);
     store.now = began + 5 * minute;
-    expect(cache.health()).toMatchObject([{ state: 'stale', ageMs: 5 * minute }]);
+    store.failure = new SourceUnreachableError('down');
+    await cache.get(secret);
+    const failure = 'SourceUnreachableError';
+    expect(cache.health()).toMatchObject([{ state: 'stale', ageMs: 5 * minute, failure }]);
     store.now = began + 60 * minute;
-    expect(cache.health()).toMatchObject([{ state: 'stale' }]);
+    expect(cache.health()).toMatchObject([{ state: 'stale', failure }]);
     store.now += 1;
-    expect(cache.health()).toEqual([{ secretId: secret, state: 'unavailable' }]);
+    expect(cache.health()).toEqual([{ secretId: secret, state: 'unavailable', failure }]);
+  });
+
+  test('is silent about what nobody asks for: age without a failed read is no state', async () => {
+    await cache.get(secret);
+    for (const idle of [5 * minute, 60 * minute, 3_000 * minute]) {
+      store.now += idle;
+      expect(cache.health()).toEqual([]);
+    }
+    await cache.get(secret);
+    expect(cache.health()).toMatchObject([{ state: 'fresh', ageMs: 0 }]);
+  });
+
+  test('is silent about values that had to go for others, noticed or not', async () => {
+    const small = cacheOver(store, { maxEntries: 2 });
+    for (const name of [secret, 'b', 'c']) await small.get(name);
+    small.notice(store.rotate());
+    expect(small.health().map(({ secretId, state }) => [secretId, state])).toEqual([
+      ['c', 'fresh'],
+      ['b', 'fresh'],
+    ]);
+  });
+
+  test('forgets a denied name that it never served, an hour after it may be asked for again', async () => {
+    store.failure = new SecretDeniedError('denied');
+    await expect(cache.get('agents/denied')).rejects.toThrow(SecretDeniedError);
+    store.failure = undefined;
+    store.now += 60 * minute + 500;
+    expect(cache.health()).toMatchObject([{ state: 'unavailable', failure: 'SecretDeniedError' }]);
+    store.now += 1;
+    expect(cache.health()).toEqual([]);
+    await settled();
+    expect(store.fetches, 'nor does it ask for it').toHaveLength(1);
+  });
+
+  test.each([
+    ['served before', true],
+    ['never had', false],
+  ])('recovers without a caller: looks after a secret, %s, once its retry is due', async (_, before) => {
+    if (before) await cache.get(secret);
+    store.now += 61 * minute;
+    store.failure = new SourceUnreachableError('down');
+    await expect(cache.get(secret)).rejects.toThrow();
+    store.failure = undefined;
+    const { length } = store.fetches;
+    expect(cache.health()).toMatchObject([{ state: 'unavailable' }]);
+    await settled();
+    expect(store.fetches, 'not before').toHaveLength(length);
+    store.now += 500;
+    expect(cache.health()).toMatchObject([{ state: 'unavailable' }]);
+    await settled();
+    expect(cache.health()).toEqual([{ secretId: secret, state: 'fresh', versionId, ageMs: 0 }]);
   });
 
   test('why the last read failed, until one succeeds', async () => {
@@ -106,11 +160,8 @@ describe('what a cache tells of itself', () => {
     });
   });
 
-  test('names the secret used last first', async () => {
-    for (const name of ['a', 'b', 'a']) {
-      await cache.get(name);
-      store.now += 5 * minute;
-    }
+  test('names the secret read last first', async () => {
+    for (const name of ['a', 'b', 'a']) await cache.refresh(name);
     expect(cache.health().map(({ secretId }) => secretId)).toEqual(['a', 'b']);
   });
 

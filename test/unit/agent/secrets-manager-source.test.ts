@@ -88,6 +88,8 @@ describe('a failure', () => {
   test.each([
     ['a secret that is not there', new ResourceNotFoundException(details), SecretNotFoundError],
     ['a secret that is being deleted', new InvalidRequestException(details), SecretNotFoundError],
+    ['what is no name', named('ValidationException', 400), SecretNotFoundError],
+    ['what is no version of it', named('InvalidParameterException', 400), SecretNotFoundError],
     ['a key that may not be used', new DecryptionFailure(details), SecretDeniedError],
     ['a policy that forbids it', named('AccessDeniedException', 400), SecretDeniedError],
     ['any other refusal', named('SomethingForbidden', 403), SecretDeniedError],

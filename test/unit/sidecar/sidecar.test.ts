@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { SecretNotFoundError } from '../../../agent/errors.ts';
+import { SecretDeniedError, SecretNotFoundError } from '../../../agent/errors.ts';
 import { type AgentSecrets, createAgentSecrets } from '../../../agent/index.ts';
 import { BeyondLoopbackError, type Sidecar, startSidecar } from '../../../agent/sidecar/server.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
@@ -165,6 +165,23 @@ test('a name that there never was is the slip of a caller, and leaves the sideca
   store.now += 600_000;
   await get(current);
   expect((await get('/health')).status, 'a secret that was served and is gone is no slip').toBe(503);
+});
+
+test('an idle sidecar is well, and so is one that was asked for a name that is denied, once that is long ago', async () => {
+  const health = async () => {
+    const { status, body } = await get('/health');
+    return [status, JSON.parse(body).status];
+  };
+  await get(current);
+  for (const idle of [360_000, 3_600_000]) {
+    store.now += idle;
+    expect(await health()).toEqual([200, 'well']);
+  }
+  store.failure = new SecretDeniedError('denied');
+  expect((await get('/secretsmanager/get?secretId=agents/others/login')).status).toBe(400);
+  expect(await health()).toEqual([503, 'failing']);
+  store.now += 3_601_000;
+  expect(await health()).toEqual([200, 'well']);
 });
 
 test('metrics count what happened, name no secret and hold no value', async () => {
