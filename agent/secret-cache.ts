@@ -11,7 +11,7 @@ import {
   SecretUnavailableError,
   SourceUnreachableError,
 } from './errors.ts';
-import { ROUND_WAITS_MS, SecretTrack } from './secret-track.ts';
+import { SecretTrack } from './secret-track.ts';
 import type { SecretSource, SecretVersion } from './secret-version.ts';
 import { met, reaches, UNMET_MAX, type VersionNotice } from './version-floor.ts';
 
@@ -317,7 +317,7 @@ export class SecretCache implements Disposable {
       if (!moved && !reaches(current, track.floors)) track.miss(round);
       if (reaches(current, track.floors)) return this.#keep(secretId, current, readAt);
       if (moved) moves += 1;
-      else await this.#wait(ROUND_WAITS_MS[round % ROUND_WAITS_MS.length] ?? 0);
+      else await this.#wait(track.waitAfter(round));
     }
   }
 

@@ -61,6 +61,13 @@ export class SecretTrack {
     this.#falseWords = all.slice(-FALSE_WORDS_MAX);
   }
 
+  /** How long to wait after a missed round. Where a read failed in between, a word's waits go on, so that all of them are waited. */
+  waitAfter(round: number): number {
+    const missedBefore = (this.floors[0]?.rounds ?? 0) - 1;
+    const at = missedBefore < ROUND_WAITS_MS.length ? Math.max(round, missedBefore) : round;
+    return ROUND_WAITS_MS[at % ROUND_WAITS_MS.length] ?? 0;
+  }
+
   /** Whether a read on demand is due, and takes it. */
   demand(): boolean {
     if (this.#now() - this.#demandedAt < DEMAND_EVERY_MS) return false;

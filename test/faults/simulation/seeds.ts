@@ -19,4 +19,6 @@ export const keptSeeds: readonly number[] = [
   42,
   // A rotation that began before the one before it was over was taken to its end, and its grace counted from that one's date.
   219,
+  // An agent whose read failed while it looked for a noticed version began its waits anew, and gave up sooner than reads lag.
+  341,
 ];

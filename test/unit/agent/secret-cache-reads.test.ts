@@ -7,6 +7,7 @@ import {
   SourceUnreachableError,
 } from '../../../agent/errors.ts';
 import { SecretCache, type SecretCacheOptions } from '../../../agent/secret-cache.ts';
+import { longestLagMs } from '../../../shared/secrets-manager/lag.ts';
 import { cacheOver, epoch, Store, secret, settled, timeOf, versionIdOf } from './setting.ts';
 
 const minute = 60_000;
@@ -177,6 +178,22 @@ describe('a version that was noticed and does not show', () => {
     cache.notice(store.rotate());
     await expect(served()).rejects.toThrow(SecretUnavailableError);
     expect(fetched()).toEqual([1]);
+  });
+
+  test('is looked for as long where a read fails in between: that does not begin the waits anew', async () => {
+    cache = cacheWith({}, () => {
+      store.lag = store.now - began <= longestLagMs ? 2 : 0;
+      if (waits.length === 4) store.failure = new SourceUnreachableError('down');
+    });
+    await served();
+    const notice = store.rotate();
+    store.lag = 2;
+    cache.notice(notice);
+    await expect(served()).rejects.toThrow(SecretUnavailableError);
+    store.failure = undefined;
+    store.now += 500;
+    store.lag = 2;
+    expect(await served()).toBe(1);
   });
 
   test('is looked for by its id from the second round on, where it had shown before', async () => {
