@@ -30,7 +30,8 @@ interface Lane<Client> {
   readonly versionId: string;
   readonly client: Client;
   users: number;
-  retired: boolean;
+  /** Set once it takes on no more work; called when it has none. */
+  retired?: () => void;
 }
 
 const BACKOFF_MS = { first: 1_000, most: 30_000 };
@@ -148,7 +149,7 @@ export class RotatingConnections<Client> implements AsyncDisposable {
       try {
         const client = await driver.open(version);
         if (this.#lane) this.#retire(this.#lane);
-        this.#lane = { versionId: version.versionId, client, users: 0, retired: false };
+        this.#lane = { versionId: version.versionId, client, users: 0 };
         if (onAdopted) told(onAdopted, adoptionOf(secretId, version));
         return this.#lane;
       } catch (error) {
@@ -173,20 +174,20 @@ export class RotatingConnections<Client> implements AsyncDisposable {
       return { error };
     } finally {
       lane.users -= 1;
-      if (lane.retired && lane.users === 0) this.#end(lane);
+      if (lane.users === 0) lane.retired?.();
     }
   }
 
+  /** Takes a lane out of use. Its client is closed once its last work has ended, and closing waits for both. */
   #retire(lane: Lane<Client>): void {
-    lane.retired = true;
-    if (lane.users === 0) this.#end(lane);
-  }
-
-  /** What can't be closed is nobody's work any more, so it fails none. */
-  #end({ client }: Lane<Client>): void {
-    const close = async () => this.#options.driver.close(client);
-    const ended: Promise<void> = close()
+    const idle = new Promise<void>((resolve) => {
+      lane.retired = resolve;
+    });
+    if (lane.users === 0) lane.retired?.();
+    const ended: Promise<void> = idle
+      .then(() => this.#options.driver.close(lane.client))
       .catch((error: unknown) => {
+        // What can't be closed is nobody's work any more, so it fails none.
         const name = error instanceof Error ? error.name : typeof error;
         process.emitWarning(`A client of the agent could not be closed: ${name}`);
       })

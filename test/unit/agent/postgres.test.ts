@@ -225,6 +225,23 @@ describe('a pool', () => {
     await server.until(() => server.sessions.size === 0);
   });
 
+  test('closes after the queries that wait for a connection when it is told to', async () => {
+    pool = poolOf({ pool: { max: 1 } });
+    const order: string[] = [];
+    const queries = Array.from({ length: 3 }, async () => {
+      await pool.query('hold');
+      order.push('query');
+    });
+    await server.until(() => server.held.length === 1);
+    const closed = pool[Symbol.asyncDispose]().then(() => order.push('closed'));
+    for (let answered = 0; answered < 3; answered += 1) {
+      await server.until(() => server.held.length > answered);
+      server.held[answered]?.answer();
+    }
+    await Promise.all([...queries, closed]);
+    expect(order).toEqual(['query', 'query', 'query', 'closed']);
+  });
+
   test.each([
     [{}, {}],
     [{ ssl: true }, {}],

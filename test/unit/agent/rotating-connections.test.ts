@@ -201,13 +201,41 @@ describe('closing', () => {
       return target.ask(client);
     });
     await settled();
-    const closed = connections[Symbol.asyncDispose]();
+    const order: string[] = [];
+    const closed = connections[Symbol.asyncDispose]().then(() => order.push('closed'));
     await expect(ask()).rejects.toThrow(AgentClosedError);
+    await settled();
+    expect(order, 'not while work is under way').toEqual([]);
     expect(target.clients[0]?.closed).toBe(false);
+    target.close = async (client) => {
+      await settled();
+      client.closed = true;
+      order.push('client closed');
+    };
     work.resolve();
     expect(await running).toBe('p-0');
     await closed;
+    expect(order).toEqual(['client closed', 'closed']);
     expect(target.clients.map((client) => client.closed)).toEqual([true]);
+  });
+
+  test('waits for work on a client whose version was superseded, too', async () => {
+    const work = Promise.withResolvers<void>();
+    const running = connections.use(() => work.promise);
+    await settled();
+    cache.notice(rotate());
+    await settled();
+    expect(connections.versionId).toBe(versionIdOf(1));
+    let isClosed = false;
+    const closed = connections[Symbol.asyncDispose]().then(() => {
+      isClosed = true;
+    });
+    await settled();
+    expect([isClosed, ...target.clients.map((client) => client.closed)]).toEqual([false, false, true]);
+    work.resolve();
+    await running;
+    await closed;
+    expect(target.clients.every((client) => client.closed)).toBe(true);
   });
 
   test('while refused work reads its credential anew leaves no client open', async () => {
