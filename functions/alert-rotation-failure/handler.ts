@@ -16,6 +16,7 @@ const environment = parsed(
   z.object({
     STATE_TABLE_NAME: z.string().min(1),
     ALERT_TOPIC_ARN: z.string().min(1),
+    KEYTURN_STAGE: z.string().min(1),
     RUNBOOK_URL: z.string().min(1),
   }),
   process.env,
@@ -24,7 +25,10 @@ const client = { customUserAgent: [['keyturn', 'alert-rotation-failure']] as [st
 const dependencies = {
   secretsManager: new SecretsManagerClient(client),
   records: rotationState(new DynamoDBClient(client), environment.STATE_TABLE_NAME),
-  send: alertsTo(new SNSClient(client), environment.ALERT_TOPIC_ARN),
+  send: alertsTo(new SNSClient(client), {
+    topicArn: environment.ALERT_TOPIC_ARN,
+    stage: environment.KEYTURN_STAGE,
+  }),
   runbookUrl: environment.RUNBOOK_URL,
   now: () => new Date(),
 };

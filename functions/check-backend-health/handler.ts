@@ -23,6 +23,7 @@ const environment = parsed(
     .extend({
       STATE_TABLE_NAME: z.string().min(1),
       ALERT_TOPIC_ARN: z.string().min(1),
+      KEYTURN_STAGE: z.string().min(1),
       RUNBOOK_URL: z.string(),
       HEALTH_WINDOW: z.coerce.number().int().min(1).max(60),
       HEALTH_FAILURES: z.coerce.number().int().min(1),
@@ -41,7 +42,10 @@ const client = {
   maxAttempts: 2,
 };
 const secretsManager = new SecretsManagerClient(client);
-const sendAlert = alertsTo(new SNSClient(client), environment.ALERT_TOPIC_ARN);
+const sendAlert = alertsTo(new SNSClient(client), {
+  topicArn: environment.ALERT_TOPIC_ARN,
+  stage: environment.KEYTURN_STAGE,
+});
 const record = {
   state: healthState(new DynamoDBClient(client), environment.STATE_TABLE_NAME),
   rule: { window: environment.HEALTH_WINDOW, failures: environment.HEALTH_FAILURES },

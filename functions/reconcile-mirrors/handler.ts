@@ -24,6 +24,7 @@ const environment = parsed(
     STATE_TABLE_NAME: z.string().min(1),
     EVENT_BUS_NAME: z.string().min(1),
     ALERT_TOPIC_ARN: z.string().min(1),
+    KEYTURN_STAGE: z.string().min(1),
     RUNBOOK_URL: z.string(),
     MIRROR_DIGEST_SECRET: z.string().min(1),
     OWN_SECRET_ARNS: z.string().min(1),
@@ -38,7 +39,10 @@ const secretsManager = new SecretsManagerClient(client);
 const report = {
   records: findingsState(new DynamoDBClient(client), environment.STATE_TABLE_NAME),
   bus: eventBus(new EventBridgeClient(client), environment.EVENT_BUS_NAME),
-  send: alertsTo(new SNSClient(client), environment.ALERT_TOPIC_ARN),
+  send: alertsTo(new SNSClient(client), {
+    topicArn: environment.ALERT_TOPIC_ARN,
+    stage: environment.KEYTURN_STAGE,
+  }),
   runbookUrl: environment.RUNBOOK_URL,
   now: () => new Date(),
 };

@@ -14,7 +14,12 @@ const busEvent = z.object({
   'detail-type': z.string(),
   detail: z.looseObject({ secret: z.string() }),
 });
-const ownAlert = z.object({ backend: z.string(), state: z.string(), runbook: z.string() });
+const ownAlert = z.object({
+  stage: z.string(),
+  backend: z.string(),
+  state: z.string(),
+  runbook: z.string(),
+});
 /** An alarm of CloudWatch speaks for itself, on the same topic. */
 const alarm = z
   .object({ AlarmName: z.string(), AlarmDescription: z.string(), NewStateValue: z.string() })

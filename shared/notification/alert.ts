@@ -1,7 +1,10 @@
 import { PublishCommand, type SNSClient } from '@aws-sdk/client-sns';
 import { calledAws } from '../aws/errors.ts';
 
-/** What on-call gets: for a person to read, and for a machine to sort by `backend` and `state`. Identifiers and times only. */
+/**
+ * What on-call gets, with the `stage` that `alertsTo` adds: for a person to read, and for a machine to sort by `backend` and
+ * `state`. Identifiers and times only.
+ */
 export interface AlertMessage {
   readonly what: string;
   /** Why, as far as a probe can tell. */
@@ -20,19 +23,23 @@ export interface AlertMessage {
 export type SendAlert = (message: AlertMessage) => Promise<void>;
 
 /**
- * Publishes alerts on one topic.
+ * Publishes alerts on one topic. Each begins with the stage of the deployment that it is of: whoever reads it is about to run
+ * commands on one.
  *
  * @example
- * const send = alertsTo(new SNSClient(), topicArn);
+ * const send = alertsTo(new SNSClient(), { topicArn, stage: 'prod' });
  */
-export function alertsTo(client: SNSClient, topicArn: string): SendAlert {
+export function alertsTo(
+  client: SNSClient,
+  { topicArn, stage }: { readonly topicArn: string; readonly stage: string },
+): SendAlert {
   return async (message) => {
     await calledAws('sns:Publish', () =>
       client.send(
         new PublishCommand({
           TopicArn: topicArn,
-          Subject: subject(message.what),
-          Message: JSON.stringify(message, null, 2),
+          Subject: subject(stage, message.what),
+          Message: JSON.stringify({ stage, ...message }, null, 2),
           MessageAttributes: {
             backend: { DataType: 'String', StringValue: message.backend },
             state: { DataType: 'String', StringValue: message.state },
@@ -44,6 +51,6 @@ export function alertsTo(client: SNSClient, topicArn: string): SendAlert {
 }
 
 /** SNS takes fewer than 100 printable ASCII characters. */
-function subject(what: string): string {
-  return `Keyturn: ${what}`.replaceAll(/[^ -~]/g, '?').slice(0, 99);
+function subject(stage: string, what: string): string {
+  return `Keyturn ${stage}: ${what}`.replaceAll(/[^ -~]/g, '?').slice(0, 99);
 }

@@ -92,6 +92,7 @@ function environmentOf({ url, xrayAddress }: Account): Record<string, string> {
     EVENT_BUS_NAME: 'keyturn',
     ALERT_TOPIC_ARN: `arn:aws:sns:${region}:${accountId}:alerts`,
     INVALIDATION_TOPIC_ARN: `arn:aws:sns:${region}:${accountId}:invalidations`,
+    KEYTURN_STAGE: 'test',
     RUNBOOK_URL: 'https://runbook.example',
     HEALTH_WINDOW: '1',
     HEALTH_FAILURES: '1',

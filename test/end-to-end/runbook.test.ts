@@ -298,8 +298,10 @@ it('rotation-failed: the twin was taken, its role is renamed, and keyturn unstic
   const agent = await provisioned('twinless');
   await stack.postgres.query('DROP ROLE twinless_b; CREATE ROLE twinless_b LOGIN');
   const versionId = await rotateNow({ clients }, agent);
-  const { runbook } = await told(`rotation:${agent.secret}`, 'failed');
-  expect(runbook).toMatch(/\/rotation-failed\.md#alternatetakenerror$/);
+  expect(await told(`rotation:${agent.secret}`, 'failed')).toMatchObject({
+    stage: 'local',
+    runbook: expect.stringMatching(/\/rotation-failed\.md#alternatetakenerror$/),
+  });
   await stack.secretsManager.engine.idle();
   // As the table says for AlternateTakenError.
   await stack.postgres.query('ALTER ROLE twinless_b RENAME TO somebodys');

@@ -121,7 +121,7 @@ async function rotationAlert(what: keyof typeof news, recovery: Recovery): Promi
     alertRotationFailure(event, {
       secretsManager: secretsManagerOf(engine, watch),
       records: rotationState(dynamoClientOf(desk.table, watch), 'state'),
-      send: alertsTo(snsClientOf(desk.messages, watch), topicArn),
+      send: alertsTo(snsClientOf(desk.messages, watch), { topicArn, stage: 'prod' }),
       runbookUrl,
       now: desk.now,
     });
@@ -176,7 +176,9 @@ async function health(recovery: Recovery): Promise<Trial> {
         state: healthState(dynamoClientOf(desk.table, watch), 'state'),
         rule: defaultRule,
         send: (name, alert) =>
-          alertsTo(snsClientOf(desk.messages, watch), topicArn)(alertMessage(name, alert, runbookUrl)),
+          alertsTo(snsClientOf(desk.messages, watch), { topicArn, stage: 'prod' })(
+            alertMessage(name, alert, runbookUrl),
+          ),
         now: desk.now,
         runId: `${run1}${number}`,
         deadlineMs: 8_000,

@@ -27,7 +27,7 @@ const hear = (event: unknown) =>
   alertRotationFailure(event, {
     secretsManager: new SecretsManagerClient({ region: 'eu-central-1' }),
     records,
-    send: alertsTo(new SNSClient(), 'arn:alerts'),
+    send: alertsTo(new SNSClient(), { topicArn: 'arn:alerts', stage: 'prod' }),
     runbookUrl: 'https://runbook',
     now: () => new Date(now),
   });
@@ -59,6 +59,7 @@ test('one alert when rotations begin to fail and one when one succeeds, whatever
   await hear(rotated);
   expect(messages()).toEqual([
     {
+      stage: 'prod',
       what: 'rotation of agents/billing-7/credentials failed',
       backend: 'rotation:agents/billing-7/credentials',
       state: 'failed',
@@ -70,6 +71,7 @@ test('one alert when rotations begin to fail and one when one succeeds, whatever
       runbook: 'https://runbook/rotation-failed.md#credentialrefusederror',
     },
     {
+      stage: 'prod',
       what: 'rotation of agents/billing-7/credentials works again',
       backend: 'rotation:agents/billing-7/credentials',
       state: 'recovered',
@@ -81,7 +83,7 @@ test('one alert when rotations begin to fail and one when one succeeds, whatever
   ]);
   expect(published()[0]).toMatchObject({
     TopicArn: 'arn:alerts',
-    Subject: 'Keyturn: rotation of agents/billing-7/credentials failed',
+    Subject: 'Keyturn prod: rotation of agents/billing-7/credentials failed',
     MessageAttributes: { state: { StringValue: 'failed' } },
   });
 });
@@ -105,10 +107,7 @@ test('what SNS did not take is sent by the repeat of the delivery', async () => 
 });
 
 test('a subject is what SNS takes, whatever a backend is called', async () => {
-  await alertsTo(
-    new SNSClient(),
-    'arn:alerts',
-  )({
+  await alertsTo(new SNSClient(), { topicArn: 'arn:alerts', stage: 'prüf' })({
     what: `Prüfung\n${'x'.repeat(200)}`,
     backend: 'target Prüfung',
     state: 'unhealthy',
@@ -117,7 +116,8 @@ test('a subject is what SNS takes, whatever a backend is called', async () => {
     affects: '',
     runbook: '',
   });
-  expect(published()[0]?.Subject).toMatch(/^[ -~]{1,99}$/);
+  expect(published()[0]?.Subject).toMatch(/^Keyturn pr\?f: Pr\?fung\?x{1,99}$/);
+  expect(published()[0]?.Subject).toHaveLength(99);
 });
 
 test.each([

@@ -353,12 +353,15 @@ describe('what a function is given', () => {
     },
   );
 
-  it.each(functions)('$name: each value of it is another resource, or a parameter', ({ function: one }) => {
-    const ofParameters = Object.values(parameters).map(text);
-    for (const [key, value] of Object.entries(one.environment))
-      if (!/^\{"(Ref|Fn::GetAtt|Fn::Sub)":/.test(text(value)))
-        expect([key, ofParameters]).toEqual([key, expect.arrayContaining([text(value)])]);
-  });
+  it.each(functions)(
+    '$name: each value of it is another resource, a parameter or the stage',
+    ({ function: one }) => {
+      const ofParameters = Object.values(parameters).map(text);
+      for (const [key, value] of Object.entries(one.environment))
+        if (!/^\{"(Ref|Fn::GetAtt|Fn::Sub)":|^"?\$\{sls:stage\}"?$/.test(text(value)))
+          expect([key, ofParameters]).toEqual([key, expect.arrayContaining([text(value)])]);
+    },
+  );
 
   it('what all functions are given is settings of the runtime, of Powertools, and no more', () => {
     expect(Object.keys(sharedEnvironment)).toEqual([

@@ -33,6 +33,14 @@ it.each(Object.entries(needed))(
   },
 );
 
+const alerting = functions.filter((one) => 'ALERT_TOPIC_ARN' in one.function.environment);
+
+it('four functions alert on-call, and each is told the stage that its alerts name', () => {
+  expect(alerting.map((one) => String(one.function.environment.KEYTURN_STAGE))).toEqual(
+    Array.from({ length: 4 }, () => expect.stringMatching(/^\$\{sls:stage\}$/)),
+  );
+});
+
 it('sync-vault-mirror does not start with an address of Vault that is none', async () => {
   vi.stubEnv('VAULT_ADDR', 'vault.example');
   await expect(import(join(root, 'functions/sync-vault-mirror/handler.ts'))).rejects.toMatchObject({
