@@ -32,7 +32,21 @@ it('each finding and each alert has its page, and each page is one that somebody
   expect([...new Set(named)].sort()).toEqual(pages.toSorted());
 });
 
+/** Nobody who was woken up runs a command on another deployment than the one that woke them. */
+const stageOf = (source: string) =>
+  `First \`export KEYTURN_STAGE=...\` with ${source}: without it, \`keyturn\` works on \`dev\`.`;
+
 describe.each(pages)('the page %s', (page) => {
+  it('begins with how its commands are pointed at the deployment that speaks', () => {
+    const isOfAlarm = alarmPages.some((alarm) => alarm.page === page);
+    const [, said] = readFileSync(join(root, `docs/runbook/${page}.md`), 'utf8').split('\n\n');
+    expect(said).toBe(
+      stageOf(
+        isOfAlarm ? "the stage in the alarm's name, `keyturn-STAGE-...`" : 'the `stage` that the alert says',
+      ),
+    );
+  });
+
   it('says a command, and only ones that there are', () => {
     const names = commands.map(({ name }) => name);
     for (const line of commandsOf(page)) {
