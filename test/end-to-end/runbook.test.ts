@@ -303,9 +303,10 @@ it('rotation-failed: the twin was taken, its role is renamed, and keyturn unstic
     runbook: expect.stringMatching(/\/rotation-failed\.md#alternatetakenerror$/),
   });
   await stack.secretsManager.engine.idle();
-  // As the table says for AlternateTakenError.
+  expect(shown(await onCall.follow('rotation-failed', 0))).toContain('AlternateTakenError');
+  // As the page says for AlternateTakenError.
   await stack.postgres.query('ALTER ROLE twinless_b RENAME TO somebodys');
-  expect(await onCall.follow('rotation-failed', 0, { SECRET: agent.secret })).toMatchObject([{ code: 0 }]);
+  expect(await onCall.follow('rotation-failed', 1, { SECRET: agent.secret })).toMatchObject([{ code: 0 }]);
   expect((await currentLogin({ clients }, agent)).versionId).toBe(versionId);
   await told(`rotation:${agent.secret}`, 'recovered');
 });

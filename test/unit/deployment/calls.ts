@@ -52,6 +52,12 @@ export async function eventsOf(name: string): Promise<string[]> {
     .sort();
 }
 
+/** The classes of errors that are left in a function's bundle, by the names that they say. */
+export async function errorClassesOf(name: string): Promise<string[]> {
+  const names = (await codeOf(name)).matchAll(/\bname = "(\w+Error)"/g);
+  return [...new Set([...names].map(([, errorClass = '']) => errorClass))].sort();
+}
+
 /** The actions that a function's code can call: the commands that are left in its bundle. */
 export async function callsOf(name: string): Promise<string[]> {
   const code = await codeOf(name);

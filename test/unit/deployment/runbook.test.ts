@@ -2,11 +2,13 @@ import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { commands } from '../../../cli/commands.ts';
+import { awsRotationFailed } from '../../../events/aws-rotation-failed/event.ts';
 import { kinds } from '../../../functions/reconcile-fleet/reconcile-fleet.ts';
 import { root } from '../../../local/root.ts';
 import { mirrorKinds } from '../../../shared/reconciliation/mirrors/mirror-finding.ts';
 import { followedBy } from '../../runbook/followed-by.ts';
 import { commandsOf, pages } from '../../runbook/page.ts';
+import { errorClassesOf } from './calls.ts';
 import { ofType } from './template.ts';
 
 const alarmPages = ofType('AWS::CloudWatch::Alarm').map(([id, { Properties }]) => ({
@@ -30,6 +32,25 @@ it('each finding and each alert has its page, and each page is one that somebody
     ...alarmPages.map(({ page }) => page),
   ];
   expect([...new Set(named)].sort()).toEqual(pages.toSorted());
+});
+
+/** Errors in rotate-secret's code that no step of a rotation ends with, and why. */
+const neverPublished: Readonly<Record<string, string>> = {
+  AwsCallError: 'of the bus: a rotation goes on without its events',
+  EventsRefusedError: 'of the bus',
+  PasswordDemandedError: 'becomes a ConfusedDeputyError',
+  SecretDisposedError: 'a rotation disposes of no value before its end',
+  SecretNotAllowedError: 'comes before the step',
+  UnexpectedShapeError: 'comes before the step',
+};
+
+it('rotation-failed has a heading for each error that a rotation can fail with, to which its alert links', async () => {
+  const ofAws = awsRotationFailed.shape.detail.shape.eventName.options;
+  const text = readFileSync(join(root, 'docs/runbook/rotation-failed.md'), 'utf8');
+  const headings = [...text.matchAll(/^### `(\w+)`$/gm)].map(([, name = '']) => name);
+  expect([...headings, ...Object.keys(neverPublished)].sort()).toEqual(
+    [...(await errorClassesOf('rotate-secret')), ...ofAws].sort(),
+  );
 });
 
 /** Nobody who was woken up runs a command on another deployment than the one that woke them. */
