@@ -13,7 +13,7 @@ import {
   logsInAs,
   works,
 } from './postgres/agent-login.ts';
-import { type AgentRoles, agentRoles, roleDifferences } from './postgres/agent-roles.ts';
+import { agentRoles, roleDifferences } from './postgres/agent-roles.ts';
 import type { Difference } from './postgres/difference.ts';
 import { lockAgent } from './postgres/lock.ts';
 import { privilegeDifferences } from './postgres/privileges.ts';
@@ -105,6 +105,8 @@ async function differencesOn(
   const current = await currentLogin(declaration, secretName, secretsManager);
   const roles = agentRoles(declaration, current?.login.username);
   const isProven = current !== undefined && (await works(current.login));
+  // Where the secret holds no login, its login has no password that anybody knows.
+  const isRefused = !isProven && (!current || (await mayConnect(connection, current)));
   const label = (of: 'AWSPENDING' | 'AWSPREVIOUS', name: string) =>
     logsInAs(of, name, secretName, secretsManager);
   return [
@@ -112,25 +114,18 @@ async function differencesOn(
       isProven,
       isGroupInGrace: () => label('AWSPREVIOUS', roles.group),
     })),
-    ...(await loginDifferences(
-      connection,
-      current,
-      { name: roles.current, isRefused: !isProven && (await mayConnect(connection, roles, current)) },
-      () => label('AWSPENDING', roles.current),
+    ...(await loginDifferences(connection, current, { name: roles.current, isRefused }, () =>
+      label('AWSPENDING', roles.current),
     )),
     ...(await privilegeDifferences(connection, declared, roles)),
   ];
 }
 
 /** A login that may not connect to the database is refused too, whatever its password. */
-async function mayConnect(
-  connection: Connection,
-  { current: name }: AgentRoles,
-  current: CurrentLogin | undefined,
-): Promise<boolean> {
+async function mayConnect(connection: Connection, { login }: CurrentLogin): Promise<boolean> {
   const [row] = await connection.query(
     `SELECT has_database_privilege(oid, $2::text, 'CONNECT') AS may FROM pg_roles WHERE rolname = $1`,
-    [name, current?.login.dbname ?? ''],
+    [login.username, login.dbname],
   );
   return row?.may === true;
 }

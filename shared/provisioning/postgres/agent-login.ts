@@ -68,7 +68,7 @@ export async function loginDifferences(
 ): Promise<readonly Difference[]> {
   const role = await roleOf(connection, name);
   if (role?.canLogIn && !isRefused) return [];
-  if (role && (await isBeingRotated())) return [];
+  if (role && current && (await isBeingRotated())) return [];
   const line = role
     ? `  login ${name}: takes the password of AWSCURRENT again`
     : `+ login ${name}, with the password of AWSCURRENT`;

@@ -104,6 +104,28 @@ describe('an agent that is new to a server', () => {
   });
 });
 
+it.each(['is deleted', 'holds no login'])(
+  'a login whose secret %s takes the password of the next one',
+  async (what) => {
+    const { id, engine, plan, apply, as, secret } = await agent();
+    await apply();
+    const { SecretString } = await engine.GetSecretValue({ SecretId: secret });
+    if (what === 'is deleted') {
+      await engine.DeleteSecret({ SecretId: secret, ForceDeleteWithoutRecovery: true });
+    } else {
+      await engine.PutSecretValue({ SecretId: secret, SecretString: '{}' });
+    }
+    const [change] = await plan();
+    expect(change?.diff).toEqual([`  login ${id}_a: takes the password of AWSCURRENT again`]);
+    await expect(change?.apply()).rejects.toMatchObject({ name: 'NoCurrentVersionError' });
+    if (what === 'is deleted') await engine.CreateSecret({ Name: secret, SecretString });
+    else await engine.PutSecretValue({ SecretId: secret, SecretString });
+    await apply();
+    await as('SELECT * FROM app.orders');
+    expect(await plan()).toEqual([]);
+  },
+);
+
 describe('rotation and provisioning', () => {
   it('an agent rotates to its twin, and both passwords stay as they are when it is applied again', async () => {
     const { id, engine, secret, apply, plan, as, query } = await agent();
