@@ -19,5 +19,20 @@ export function blocksOf(page: string): readonly (readonly string[])[] {
   return blocks;
 }
 
+/** What a page has to do for a message: the second cell of each row of its tables whose first cell quotes the message. */
+export function rowsFor(page: string, message: string): readonly string[] {
+  const text = readFileSync(join(root, `docs/runbook/${page}.md`), 'utf8');
+  return [...text.matchAll(/^\| (.+?) \| (.+?) \|$/gm)].flatMap(([, says = '', todo = '']) => {
+    const quotes = [...says.matchAll(/`([^`]+)`/g)].map(([, quote = '']) => quote);
+    return quotes.some((quote) => isQuoted(quote, message)) ? [todo.trim()] : [];
+  });
+}
+
+/** A page leaves out of a message what differs from case to case. */
+function isQuoted(quote: string, message: string): boolean {
+  const literal = quote.replaceAll(/[^\w\s…]/g, '\\$&');
+  return new RegExp(`^${literal.replaceAll('…', '.+')}$`).test(message);
+}
+
 /** All of a page's command lines. */
 export const commandsOf = (page: string): readonly string[] => blocksOf(page).flat();

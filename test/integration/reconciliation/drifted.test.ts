@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Declaration } from '../../../shared/provisioning/declaration.ts';
 import { planPostgres } from '../../../shared/provisioning/postgres.ts';
+import { rowsFor } from '../../runbook/page.ts';
 import { clientOf } from '../rotation/in-process.ts';
 import { asAgent, postgresForTests } from '../rotation/setting.ts';
 import { type Agent, type Fleet, fleetOn, hourMs } from './fleet.ts';
@@ -25,6 +27,115 @@ async function declared(group: string): Promise<Agent> {
     await change.apply();
   return agent;
 }
+
+const put = (SecretId: string, value: object) =>
+  fleet.engine.PutSecretValue({ SecretId, SecretString: JSON.stringify(value) });
+const adminOf = ({ postgres }: Declaration) => postgres?.adminSecretArn ?? '';
+const grantless = async ({ group }: Agent, setting: string) => {
+  await server.query(`CREATE ROLE ${group}_admin LOGIN PASSWORD 'p'; ${setting}`);
+  return { engine: 'postgres', username: `${group}_admin`, password: 'p' };
+};
+
+/** What only a person can mend, each as somebody brings it about. */
+const impossible: readonly {
+  what: string;
+  group: string;
+  make: (agent: Agent) => Promise<unknown>;
+  says: RegExp;
+}[] = [
+  {
+    what: 'the admin login may not',
+    group: 'unpowered',
+    make: async (agent) => put(adminOf(await fleet.declare(agent)), await grantless(agent, '')),
+    says: /^The admin login may not bring about/,
+  },
+  {
+    what: 'a role of the name is not shown to be the agent',
+    group: 'unproven',
+    async make(agent) {
+      await fleet.declare(agent);
+      await server.query(`ALTER ROLE ${agent.group}_a PASSWORD 'changed'`);
+    },
+    says: /^The role unproven exists/,
+  },
+  {
+    what: 'the secret is of another server',
+    group: 'otherserver',
+    async make(agent) {
+      await fleet.declare(agent);
+      await put(agent.arn, (await fleet.valueOf(agent)).with({ port: 1 }).reveal());
+    },
+    says: /^postgres\.host: /,
+  },
+  {
+    what: 'the secret is of another database',
+    group: 'otherbase',
+    make: (agent) => fleet.declare(agent, { database: 'template1' }),
+    says: /^postgres\.database: /,
+  },
+  {
+    what: 'the secret is of another agent',
+    group: 'otheragent',
+    async make(agent) {
+      await fleet.declare(agent);
+      await put(agent.arn, (await fleet.valueOf(agent)).with({ username: 'admin' }).reveal());
+    },
+    says: /^agentId: /,
+  },
+  {
+    what: 'a schema is gone',
+    group: 'schemaless',
+    make: (agent) => fleet.declare(agent, { schemas: { gone: { privileges: ['USAGE'] } } }),
+    says: /^postgres\.schemas\.gone: postgres has no such schema$/,
+  },
+  {
+    what: 'a table is gone',
+    group: 'tableless',
+    make: (agent) => fleet.declare(agent, { schemas: { app: { tables: { gone: ['SELECT'] } } } }),
+    says: /^postgres\.schemas\.app\.tables\.gone: there is no such table$/,
+  },
+  {
+    what: 'the admin secret is of another server',
+    group: 'adminaway',
+    make: async (agent) =>
+      put(adminOf(await fleet.declare(agent)), { username: 'a', password: 'p', host: 'elsewhere' }),
+    says: /^postgres\.adminSecretArn: /,
+  },
+  {
+    what: 'the admin secret has no value',
+    group: 'adminless',
+    async make(agent) {
+      const { ARN } = await fleet.engine.CreateSecret({ Name: 'keyturn/admin/empty' });
+      await fleet.declare(agent, { adminSecretArn: ARN });
+    },
+    says: /^The admin secret \(postgres\.adminSecretArn\) has no/,
+  },
+  {
+    what: 'the secret holds no login',
+    group: 'loginless',
+    async make(agent) {
+      await fleet.declare(agent);
+      await server.query(`COMMENT ON ROLE loginless IS 'Agent loginless, provisioned by Keyturn'`);
+      await put(agent.arn, {});
+    },
+    says: /^agents\/loginless\/credentials has no/,
+  },
+  {
+    what: 'the database is gone',
+    group: 'baseless',
+    make: (agent) => fleet.declare(agent, { database: 'gone' }),
+    says: /^PostgreSQL has no such database \(3D000\)$/,
+  },
+  {
+    what: 'PostgreSQL refuses a statement',
+    group: 'readonly',
+    async make(agent) {
+      const readOnly = `ALTER ROLE ${agent.group}_admin SUPERUSER; ALTER ROLE ${agent.group}_admin SET default_transaction_read_only = on`;
+      await put(adminOf(await fleet.declare(agent)), await grantless(agent, readOnly));
+    },
+    says: /^PostgreSQL refused a statement \(25006\)$/,
+  },
+];
 
 describe("an agent's roles that somebody changed by hand", () => {
   it('are alerted, and the command of the runbook page makes them as declared', async () => {
@@ -61,10 +172,16 @@ describe("an agent's roles that somebody changed by hand", () => {
     expect(found.filter((count) => count === 1)).toHaveLength(1);
   });
 
-  it('need a person where they can not be made as declared', async () => {
-    const agent = await fleet.addAgent('elsewhere');
-    await fleet.declare(agent, { database: 'another' });
-    const { findings } = await fleet.reconcile({ secrets: [agent.name] });
-    expect(findings).toMatchObject([{ kind: 'target-drifted', outcome: 'needs a person' }]);
-  });
+  it.each(impossible)(
+    'need a person where $what, and the page has what to do',
+    async ({ group, make, says }) => {
+      const agent = await fleet.addAgent(group);
+      await make(agent);
+      const { findings } = await fleet.reconcile({ secrets: [agent.name] });
+      expect(findings).toMatchObject([{ kind: 'target-drifted', outcome: 'needs a person' }]);
+      const [, message = ''] = /^can't be made as declared: (.+)$/.exec(findings[0]?.explanation ?? '') ?? [];
+      expect(message).toMatch(says);
+      expect(rowsFor('target-drifted', message)).toHaveLength(1);
+    },
+  );
 });
