@@ -15,7 +15,7 @@ export interface BackendHealth {
 export interface OpenFinding {
   readonly kind: string;
   readonly since?: string;
-  /** As `openFor` compares them. */
+  /** Digests of the secrets' ARNs (`digest` in open-findings.ts). */
   readonly open: readonly string[];
 }
 export interface FailingRotation {

@@ -30,8 +30,8 @@ export interface RevokeSupersededDependencies {
   readonly secretsManager: SecretsManagerClient;
   readonly bus: EventBus;
   readonly log: { info(message: string, fields: Record<string, string>): void };
-  /** Secrets Manager's time: versions are dated by it. */
   readonly count: Count;
+  /** Secrets Manager's time: versions are dated by it. */
   readonly now: () => Date;
 }
 

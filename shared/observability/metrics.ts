@@ -5,7 +5,7 @@ export type Count = (metric: string, dimensions?: Readonly<Record<string, string
 
 /**
  * Counts into CloudWatch's namespace Keyturn by lines of the log (embedded metric format), so without a call and without a
- * permission. Nothing is written unless Keyturn is deployed with the parameter `metrics`.
+ * permission. Nothing is written unless Keyturn is deployed with `metricsDisabled=false`.
  *
  * @example
  * const count = counting();
