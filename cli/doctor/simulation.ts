@@ -36,6 +36,7 @@ const types: Readonly<Record<string, 'string' | 'boolean'>> = {
   ArnEquals: 'string',
   ArnLike: 'string',
   Bool: 'boolean',
+  BoolIfExists: 'boolean',
 };
 
 function entryFor(operator: string, ContextKeyName: string, [first]: readonly unknown[]): ContextEntry {

@@ -391,5 +391,8 @@ describe('what a function is given', () => {
       'xray:PutTelemetryRecords',
     ]);
     expect(traces.match(/Type: .*/g)).toEqual(['Type: AWS::IAM::ManagedPolicy']);
+    // Else Lambda may be asked to trace a function whose role may not send yet, and refuses.
+    const after = [...traces.matchAll(/(\w+)LambdaFunction: \{ DependsOn: \[SendTraces\] \}/g)];
+    expect(after.map(([, id]) => id).sort()).toEqual(functions.map(({ name }) => logical(name)).sort());
   });
 });

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { logical } from './edges.ts';
-import { functions, ofType } from './template.ts';
+import { statementsOf, statementsOfRole } from './statements.ts';
+import { allResources, functions, ofType } from './template.ts';
 
 const alarms = Object.fromEntries(ofType('AWS::CloudWatch::Alarm'));
 const silence = {
@@ -20,6 +21,9 @@ const watching = z
     EvaluationPeriods: z.number(),
   })
   .transform(({ Dimensions: [{ Value }], ...rest }) => ({ ...rest, FunctionName: Value.Ref }));
+
+/** A field of an event pattern that is a wildcard. */
+const one = z.tuple([z.strictObject({ wildcard: z.string() })]);
 
 describe('what a deployment does with a delivery that fails', () => {
   it.each(ofType('AWS::Events::Rule'))('%s keeps what it could not deliver', (_id, rule) => {
@@ -45,6 +49,49 @@ describe('what a deployment does with a delivery that fails', () => {
       );
       expect(configs).toContainEqual({ Ref: `${logical(name)}LambdaFunction` });
     },
+  );
+
+  // Secrets Manager tells of every secret of an account; one that a function may not describe would end as a dead letter.
+  it.each(
+    functions.flatMap(({ name, function: { role }, resources }) =>
+      Object.entries(resources)
+        .filter(([, { Type, Properties }]) => Type === 'AWS::Events::Rule' && !Properties.EventBusName)
+        .filter(([, { Properties }]) => Properties.EventPattern)
+        .map(([rule, { Properties }]) => [rule, name, role, Properties.EventPattern] as const),
+    ),
+  )('%s hears of those secrets alone that %s may look at', (_rule, _name, role, pattern) => {
+    const heard = z
+      .object({
+        detail: z.union([
+          z.looseObject({ name: one }).transform(({ name: [{ wildcard }] }) => `:secret:${wildcard}`),
+          z
+            .looseObject({ additionalEventData: z.object({ SecretId: one }) })
+            .transform(({ additionalEventData: { SecretId } }) => SecretId[0].wildcard),
+        ]),
+      })
+      .parse(pattern).detail;
+    // The parameter's default is read for it where nothing else stands beside it.
+    expect(heard).toMatch(/:secret:(agents\/\*|\$\{param:agentSecrets\})$/);
+    const described = statementsOfRole(allResources[role] ?? { Type: 'none', Properties: {} }).filter(
+      ({ actions }) => actions.includes('secretsmanager:DescribeSecret'),
+    );
+    expect(JSON.stringify(described.map(({ resource }) => resource))).toMatch(
+      /^\[\{"Fn::Sub":"[^"]*:secret:\$\{param:agentSecrets\}"\}\]$/,
+    );
+  });
+
+  it.each(ofType('AWS::SNS::TopicPolicy'))(
+    '%s speaks of its own topic only, else SNS refuses it',
+    (_id, { Properties }) => {
+      const [topic] = z.tuple([z.unknown()]).parse(Properties.Topics);
+      for (const { resource } of statementsOf(Properties.PolicyDocument)) expect(resource).toEqual(topic);
+    },
+  );
+
+  it.each(ofType('AWS::Events::EventBusPolicy'))(
+    '%s has a name of its stage: an account has each name once',
+    (_id, { Properties }) =>
+      expect(Properties.StatementId).toMatch(/^\$\{self:service\}-\$\{sls:stage\}-[a-z-]{1,40}$/),
   );
 
   it('leaves the mirror queue invisible for at least six times as long as its function may run', () => {

@@ -16,6 +16,7 @@ const document = z.strictObject({
           StringLike: z.record(z.string(), oneOrMore).optional(),
           ArnEquals: z.record(z.string(), oneOrMore).optional(),
           Bool: z.record(z.string(), oneOrMore).optional(),
+          BoolIfExists: z.record(z.string(), oneOrMore).optional(),
           'ForAllValues:StringLike': z.record(z.string(), oneOrMore).optional(),
         })
         .default({}),
@@ -37,13 +38,14 @@ export interface Asked {
  */
 export function allows(policy: object, { action, resource, context = {} }: Asked): boolean {
   return document.parse(policy).Statement.some(({ Action, Resource, Condition }) => {
-    const { StringEquals = {}, StringLike = {}, ArnEquals = {}, Bool = {} } = Condition;
+    const { StringEquals = {}, StringLike = {}, ArnEquals = {}, Bool = {}, BoolIfExists = {} } = Condition;
     const OfAll = Condition['ForAllValues:StringLike'] ?? {};
+    const given = Object.entries(BoolIfExists).filter(([key]) => context[key] !== undefined);
     const equal = (value: string, wanted: string) => resolved(wanted, context) === value;
     return (
       Action.some((each) => like(action.toLowerCase(), each.toLowerCase())) &&
       Resource.some((each) => like(resource, each)) &&
-      all({ ...StringEquals, ...Bool }, context, equal) &&
+      all({ ...StringEquals, ...Bool, ...Object.fromEntries(given) }, context, equal) &&
       all({ ...StringLike, ...ArnEquals, ...OfAll }, context, like)
     );
   });
