@@ -1,6 +1,7 @@
 import type { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { secretAdopted } from '../events/secret-adopted/event.ts';
 import type { Adoption } from './adoption.ts';
+import { type AgentLog, warn } from './log.ts';
 
 export interface AdoptionEventsOptions {
   /** Made when the first version is adopted, so that an agent that publishes nothing loads nothing. */
@@ -9,7 +10,7 @@ export interface AdoptionEventsOptions {
   readonly agentId: string;
   readonly instanceId: string;
   /** Told of an event that could not be published, by the name of the failure's class. */
-  readonly log?: { warn(message: string, fields: Readonly<Record<string, string>>): void };
+  readonly log?: AgentLog;
 }
 
 /**
@@ -30,7 +31,7 @@ export function adoptionEvents(options: AdoptionEventsOptions): (adoption: Adopt
       // It may be told of again when the version is adopted anew, by another pool for instance.
       latest.delete(secret);
       const errorClass = error instanceof Error ? error.name : 'unknown';
-      options.log?.warn('An adoption could not be published', { secret, versionId, errorClass });
+      warn(options.log, 'An adoption could not be published', { secret, versionId, errorClass });
     });
   };
 }

@@ -25,13 +25,12 @@ export function adoptionOf(secret: string, { arn, name, versionId }: SecretVersi
 /** Must be quick. What it throws becomes a process warning, and hurts no query. */
 export type AdoptionListener = (adoption: Adoption) => void;
 
-/** Tells a listener without letting its failure through. */
+/** Tells a listener, at once, without letting its failure through: an async one rejects where a plain one throws. */
 export function told<Fact>(listener: (fact: Fact) => void, fact: Fact): void {
-  try {
-    listener(fact);
-  } catch (error) {
+  const telling = async () => listener(fact);
+  telling().catch((error: unknown) => {
     process.emitWarning(
       `A listener of the agent failed: ${error instanceof Error ? error.name : typeof error}`,
     );
-  }
+  });
 }

@@ -12,6 +12,7 @@ import {
   openInvalidationQueue,
   sweepInvalidationQueues,
 } from './invalidation-queue.ts';
+import { warn } from './log.ts';
 import { type OpenSecret, openSecret } from './open-secret.ts';
 import { RotatingPool, type RotatingPoolOptions } from './postgres.ts';
 import { Redactor } from './redactor.ts';
@@ -284,7 +285,7 @@ export class AgentSecrets implements AsyncDisposable {
       // Nobody waits for it, and an agent that may not do it hears no worse.
       sweepInvalidationQueues(made).catch((error: unknown) => {
         const errorClass = error instanceof Error ? error.name : typeof error;
-        log?.warn('Queues of instances that are gone could not be removed', { error: errorClass });
+        warn(log, 'Queues of instances that are gone could not be removed', { error: errorClass });
       });
       // What was read before the subscription stood may have changed unnoticed.
       this.#cache.invalidate();

@@ -10,7 +10,9 @@ import {
 import { z } from 'zod';
 import { cacheInvalidation } from '../events/cache-invalidation/event.ts';
 import { parsed, UnexpectedShapeError } from '../events/contract.ts';
+import { told } from './adoption.ts';
 import type { Clock } from './clock.ts';
+import { type AgentLog, warn } from './log.ts';
 import type { VersionNotice } from './version-floor.ts';
 
 /** What became of a message; anything but `noticed` had no effect. */
@@ -25,7 +27,7 @@ export interface InvalidationOptions {
   /** Where the notices go: a cache's `notice`. */
   readonly notice: (notice: VersionNotice) => void;
   /** Told of messages without effect, and of failures by the name of their class: never of what a message held. */
-  readonly log?: { warn(message: string, fields: Readonly<Record<string, string>>): void };
+  readonly log?: AgentLog;
   readonly onConnected?: (connected: boolean) => void;
   /** Milliseconds. Rejects when the signal aborts. */
   readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>;
@@ -154,7 +156,8 @@ export class InvalidationListener implements AsyncDisposable {
   #connect(connected: boolean): void {
     if (this.#connected === connected) return;
     this.#connected = connected;
-    this.#options.onConnected?.(connected);
+    const { onConnected } = this.#options;
+    if (onConnected) told(onConnected, connected);
   }
 
   async #pause(ms: number): Promise<void> {
@@ -164,7 +167,7 @@ export class InvalidationListener implements AsyncDisposable {
   }
 
   #warn(message: string, fields: Readonly<Record<string, string>>): void {
-    this.#options.log?.warn(message, fields);
+    warn(this.#options.log, message, fields);
   }
 }
 

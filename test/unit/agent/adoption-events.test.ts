@@ -1,19 +1,20 @@
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { mockClient } from 'aws-sdk-client-mock';
-import { afterAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeEach, expect, test, vi } from 'vitest';
 import { adoptionEvents } from '../../../agent/adoption-events.ts';
+import type { AgentLog } from '../../../agent/log.ts';
 import { secretArn, secret as secretName, settled, versionIdOf } from './setting.ts';
 
 const bus = mockClient(EventBridgeClient);
 afterAll(() => bus.restore());
 let warned: unknown[] = [];
-const adopted = () =>
+const adopted = (log: AgentLog = { warn: (...line) => warned.push(line) }) =>
   adoptionEvents({
     client: async () => new EventBridgeClient({ region: 'eu-central-1' }),
     eventBusName: 'keyturn-prod',
     agentId: 'billing-7',
     instanceId: 'pod-1',
-    log: { warn: (...line) => warned.push(line) },
+    log,
   });
 const at = new Date('2026-11-24T09:00:00Z');
 const adoption = { secret: secretArn, secretArn, secretName, versionId: versionIdOf(1), at };
@@ -79,6 +80,19 @@ test.each([
     expect(published()).toHaveLength(2);
   },
 );
+
+test('a log that fails hurts nobody either', async () => {
+  const warnedOf = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+  bus.on(PutEventsCommand).rejects(new Error('down'));
+  adopted({
+    warn: () => {
+      throw new TypeError('not ready');
+    },
+  })(adoption);
+  await cameToRest();
+  expect(warnedOf.mock.calls).toEqual([['A listener of the agent failed: TypeError']]);
+  warnedOf.mockRestore();
+});
 
 test('a secret that is not in Secrets Manager is none of the bus', async () => {
   adopted()({ secret: 'agents/billing-7/kv', versionId: versionIdOf(1), at });

@@ -69,9 +69,12 @@ describe('the listener', () => {
   const log = { warn: vi.fn() };
   const notices: VersionNotice[] = [];
   const waits: number[] = [];
+  /** What the agent's author does when the connection comes or goes. */
+  let onConnected: (connected: boolean) => void;
 
   beforeEach(() => {
     sqs.reset();
+    onConnected = () => undefined;
     sqs.on(DeleteMessageBatchCommand).resolves({ Successful: [], Failed: [] });
     for (const list of [notices, waits]) list.length = 0;
     log.warn.mockReset();
@@ -101,7 +104,10 @@ describe('the listener', () => {
       agentId,
       notice: (notice) => notices.push(notice),
       log,
-      onConnected: (connected) => connections.push(connected),
+      onConnected: (connected) => {
+        connections.push(connected);
+        return onConnected(connected);
+      },
       wait: async (ms) => {
         waits.push(ms);
       },
@@ -152,6 +158,31 @@ describe('the listener', () => {
     expect(waits).toEqual([500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000, 500]);
     expect(connections).toEqual([true, false, true, false, true, false]);
     expect([connected, closed]).toEqual([true, false]);
+  });
+
+  test.each([
+    [
+      'throws',
+      () => {
+        throw new TypeError('not ready');
+      },
+    ],
+    ['rejects', () => Promise.reject(new TypeError('not ready'))],
+  ])('hears on though what it tells of its state %s, and so does its log', async (_, fails) => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    onConnected = fails;
+    log.warn.mockImplementation(fails);
+    const { connections } = await listened(
+      { Messages: [message('nonsense')] },
+      new Error('down'),
+      {},
+      { Messages: [message(JSON.stringify(sample))] },
+    );
+    expect(notices).toEqual([sampleNotice]);
+    expect(connections).toEqual([true, false, true, false]);
+    expect(new Set(warned.mock.calls.flat())).toEqual(new Set(['A listener of the agent failed: TypeError']));
+    expect(warned).toHaveBeenCalledTimes(6);
+    warned.mockRestore();
   });
 
   test('asks a queue that answers at once, though it was asked to wait, twice a second and not all the time', async () => {
