@@ -252,6 +252,8 @@ class RequestHandler {
         `event: version\nid: ${versionId}\ndata: ${JSON.stringify({ secretId, versionId })}\n\n`,
       );
     const current = await this.#agent.get(secretId);
+    // Its `close` is past, and will end nothing that is begun now.
+    if (response.destroyed) return;
     this.#count(200);
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
     tell(current);

@@ -1,5 +1,5 @@
 import { request } from 'node:http';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { SecretDeniedError, SecretNotFoundError } from '../../../agent/errors.ts';
 import { type AgentSecrets, createAgentSecrets } from '../../../agent/index.ts';
 import { BeyondLoopbackError, type Sidecar, startSidecar } from '../../../agent/sidecar/server.ts';
@@ -225,6 +225,43 @@ test('a watch tells the version in force, then each new one, and never a value',
   ]);
   asked.destroy();
   await settled();
+});
+
+test('a watch whose caller is gone before the secret is there listens to nothing', async () => {
+  const read = Promise.withResolvers<void>();
+  store.gate = read.promise;
+  const listened = vi.spyOn(agent, 'onChange');
+  // One connection beyond the limit: it is taken again once the watch's is gone.
+  await using narrow = await startSidecar({
+    agent,
+    token: SecretValue.of(token),
+    port: 0,
+    maxConnections: 1,
+  });
+  const ask = (path: string) =>
+    request(new URL(path, narrow.url), { headers: { ...withToken }, agent: false });
+  const metrics = () =>
+    new Promise<{ status: number | undefined; text: string }>((resolve, reject) => {
+      ask('/metrics')
+        .once('error', reject)
+        .once('response', async (answer) => {
+          let text = '';
+          for await (const chunk of answer) text += chunk;
+          resolve({ status: answer.statusCode, text });
+        })
+        .end();
+    });
+  const watch = ask(`/secretsmanager/watch?secretId=${secret}`);
+  watch.on('error', () => undefined).end();
+  await expect.poll(() => store.fetches).toHaveLength(1);
+  expect((await metrics()).status).toBe(429);
+  watch.destroy();
+  await expect.poll(async () => (await metrics()).status).toBe(200);
+  read.resolve();
+  await agent.get(secret);
+  await settled();
+  expect(listened).not.toHaveBeenCalled();
+  expect((await metrics()).text).toContain('keyturn_sidecar_watchers 0\n');
 });
 
 test('Vault is read under the same token, by plain paths only, and only where there is one', async () => {
