@@ -14,6 +14,7 @@ import {
 } from './invalidation-queue.ts';
 import { warn } from './log.ts';
 import { type OpenSecret, openSecret } from './open-secret.ts';
+import { PATIENCE } from './patience.ts';
 import { RotatingPool, type RotatingPoolOptions } from './postgres.ts';
 import { Redactor } from './redactor.ts';
 import { type ConnectionDriver, RotatingConnections } from './rotating-connections.ts';
@@ -48,6 +49,8 @@ export interface AgentSecretsOptions
   /** Told of each version: when a pool's first connection with it was made or, where there is no pool, when it was read. */
   readonly onAdopted?: AdoptionListener;
 }
+
+const CLIENT = { customUserAgent: 'keyturn/agent', requestHandler: PATIENCE };
 
 /** What `postgres` takes besides the secret. */
 export type AgentPoolOptions = Omit<RotatingPoolOptions, 'cache' | 'secretId' | 'now'>;
@@ -255,7 +258,7 @@ export class AgentSecrets implements AsyncDisposable {
     if (eventBusName === undefined) return onAdopted ? [onAdopted] : [];
     const make = async () => {
       const { EventBridgeClient } = await import('@aws-sdk/client-eventbridge');
-      return this.#own(new EventBridgeClient({ customUserAgent: 'keyturn/agent', ...aws }));
+      return this.#own(new EventBridgeClient({ ...CLIENT, ...aws }));
     };
     let client: ReturnType<typeof make> | undefined;
     const events = adoptionEvents({
@@ -278,7 +281,7 @@ export class AgentSecrets implements AsyncDisposable {
     let sns: SNSClient | undefined;
     return async () => {
       const { SNSClient } = await import('@aws-sdk/client-sns');
-      sns ??= this.#own(new SNSClient({ customUserAgent: 'keyturn/agent', ...aws }));
+      sns ??= this.#own(new SNSClient({ ...CLIENT, ...aws }));
       const instanceId = this.#instanceId;
       const made = { sqs: this.#sqs(), sns, topicArn, agentId, instanceId };
       this.#queue = await openInvalidationQueue(made);

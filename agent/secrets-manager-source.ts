@@ -15,10 +15,8 @@ import {
   SecretNotFoundError,
   SourceUnreachableError,
 } from './errors.ts';
+import { PATIENCE } from './patience.ts';
 import { fieldsOf, type SecretSource, type SecretVersion } from './secret-version.ts';
-
-/** Milliseconds. An attempt without an end would hold up everyone who waits for the secret, so none is without. */
-const PATIENCE = { connectionTimeout: 2_000, requestTimeout: 5_000, throwOnRequestTimeout: true };
 
 /** A Secrets Manager client that says in CloudTrail that it is an agent's, and whose attempts end after 5 s. */
 export function agentSecretsManager(config: SecretsManagerClientConfig = {}): SecretsManagerClient {

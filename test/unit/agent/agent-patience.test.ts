@@ -1,0 +1,108 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { type AgentSecrets, type AgentSecretsOptions, createAgentSecrets } from '../../../agent/index.ts';
+import { Store, secret, secretArn } from './setting.ts';
+
+/** What AWS answers to each action; to others, nothing ever. */
+const answers = new Map([
+  ['CreateQueue', '{"QueueUrl":"http://127.0.0.1/1/queue"}'],
+  ['GetQueueAttributes', '{"Attributes":{"QueueArn":"arn:aws:sqs:eu-central-1:1:queue"}}'],
+  [
+    'Subscribe',
+    '<SubscribeResponse><SubscribeResult><SubscriptionArn>arn:s</SubscriptionArn></SubscribeResult></SubscribeResponse>',
+  ],
+  ['TagQueue', '{}'],
+  ['ListQueues', '{}'],
+  ['DeleteQueue', '{}'],
+]);
+let silentOn: string;
+let asked: Set<string>;
+let aws: Server;
+let agent: AgentSecrets;
+const said: string[] = [];
+
+beforeEach(async () => {
+  asked = new Set();
+  said.length = 0;
+  silentOn = '';
+  aws = createServer(async (request, response) => {
+    const { 'x-amz-target': target } = request.headers;
+    const body = await text(request);
+    const action = target?.toString().split('.')[1] ?? new URLSearchParams(body).get('Action') ?? '';
+    asked.add(action);
+    const answer = action === silentOn ? undefined : answers.get(action);
+    if (answer) response.end(answer);
+  });
+  await once(aws.listen(0, '127.0.0.1'), 'listening');
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+});
+afterEach(async () => {
+  vi.useRealTimers();
+  aws.closeAllConnections();
+  await new Promise((resolve) => aws.close(resolve));
+});
+
+function agentOn(options: Partial<AgentSecretsOptions>) {
+  const address = aws.address();
+  if (typeof address !== 'object' || address === null) throw new Error('The server listens on no port');
+  const store = new Store();
+  agent = createAgentSecrets({
+    agentId: 'billing-7',
+    source: { fetch: async (id) => ({ ...(await store.fetch(id)), arn: secretArn }) },
+    aws: {
+      region: 'eu-central-1',
+      endpoint: `http://127.0.0.1:${address.port}`,
+      credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+      maxAttempts: 1,
+    },
+    log: { warn: (message, fields) => said.push(`${message}: ${Object.values(fields).join()}`) },
+    ...options,
+  });
+}
+const topicArn = 'arn:aws:sns:eu-central-1:123456789012:invalidations';
+/** Lets the time pass that an answer is waited for. */
+const passed = () => vi.advanceTimersByTimeAsync(5_000);
+
+test('an agent closes though SNS is silent, and says that its subscription may be left', async () => {
+  silentOn = 'Unsubscribe';
+  agentOn({ topicArn });
+  await vi.waitUntil(() => asked.has('ReceiveMessage'));
+  const closed = agent.close().then(
+    () => 'in order',
+    (error: Error) => error.name,
+  );
+  await vi.waitUntil(() => asked.has('Unsubscribe'));
+  await passed();
+  expect(await closed).toBe('TimeoutError');
+});
+
+test('a queue that SNS does not answer for is given up, and made anew', async () => {
+  silentOn = 'Subscribe';
+  agentOn({ topicArn });
+  await vi.waitUntil(() => asked.has('Subscribe'));
+  asked.clear();
+  await passed();
+  await vi.waitUntil(() => said.length > 0);
+  expect(said).toEqual(['The invalidation queue could not be polled: TimeoutError']);
+  expect(asked, 'and it is not left behind').toContain('DeleteQueue');
+  silentOn = '';
+  await passed();
+  await vi.waitUntil(() => asked.has('ReceiveMessage'));
+  silentOn = 'Unsubscribe';
+  const closed = agent.close().catch(() => undefined);
+  await vi.waitUntil(() => asked.has('Unsubscribe'));
+  await passed();
+  await closed;
+});
+
+test('a bus that is silent is given up: the adoption may be told again', async () => {
+  agentOn({ eventBusName: 'keyturn-test' });
+  await agent.get(secret);
+  await vi.waitUntil(() => asked.has('PutEvents'));
+  await passed();
+  await vi.waitUntil(() => said.length > 0);
+  expect(said[0]).toMatch(/^An adoption could not be published: .*TimeoutError/);
+  await agent.close();
+});
