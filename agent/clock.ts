@@ -1,6 +1,9 @@
 /** Milliseconds that only go forward. Their zero means nothing: subtract two readings. */
 export type Clock = () => number;
 
+/** 24.8 days. A timer of Node's that is set for longer runs at once. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** For so long, and for so many readings, the wall clock alone is believed after both clocks were looked at. */
 const TRUST_MS = 50;
 const TRUST_READINGS = 1_000;

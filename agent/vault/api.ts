@@ -1,4 +1,5 @@
 import type { SecretValue } from '../../shared/credential/secret-value.ts';
+import { LONGEST_TIMER_MS } from '../clock.ts';
 import { SecretDeniedError, SecretNotFoundError, SourceUnreachableError } from '../errors.ts';
 
 export interface VaultApiOptions {
@@ -26,7 +27,7 @@ export function vaultApi({ address, namespace, timeoutMs = 5_000 }: VaultApiOpti
   return async (method, path, { token, body } = {}) => {
     const answer = await answered(new URL(`/v1/${path}`, address), {
       method,
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: AbortSignal.timeout(Math.min(timeoutMs, LONGEST_TIMER_MS)),
       headers: {
         'X-Vault-Request': 'true',
         ...(namespace !== undefined && { 'X-Vault-Namespace': namespace }),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { SecretValue } from '../../shared/credential/secret-value.ts';
-import type { Clock } from '../clock.ts';
+import { type Clock, LONGEST_TIMER_MS } from '../clock.ts';
 import { SecretDeniedError, SourceUnreachableError } from '../errors.ts';
 import type { VaultApi } from './api.ts';
 import type { VaultLogin } from './login.ts';
@@ -33,9 +33,12 @@ const looked = z.object({ data: z.object({ ttl: z.number(), renewable: z.boolean
 const WORTH_RENEWING = 0.5;
 const RETRY_MS = 5_000;
 
-/** When something that lives for another `ttlMs` is due: at two thirds, up to a tenth earlier, so that a fleet isn't due at once. */
+/**
+ * When something that lives for another `ttlMs` is due: at two thirds, or when a timer can't wait longer, which costs but a renewal.
+ * Up to a tenth earlier, so that a fleet isn't due at once.
+ */
 export function dueAfter(ttlMs: number, random: number): number {
-  return ttlMs * (2 / 3) * (1 - random / 10);
+  return Math.min(ttlMs * (2 / 3), LONGEST_TIMER_MS) * (1 - random / 10);
 }
 
 /**

@@ -6,7 +6,6 @@ import { TokenKeeper } from '../../../agent/vault/token.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
 import { VirtualTime } from './virtual-time.ts';
 
-const ttl = 60;
 let time: VirtualTime;
 let vault: FakeVault;
 let tokens: TokenKeeper;
@@ -14,6 +13,7 @@ let tokens: TokenKeeper;
 /** Tokens and leases that end in virtual time: each may be renewed until its max TTL, and a lease ends with its token. */
 class FakeVault {
   readonly said: string[] = [];
+  ttl = 60;
   maxTtl = 150;
   away = false;
   #logins = 0;
@@ -27,16 +27,16 @@ class FakeVault {
     if (path === 'auth/kubernetes/login') {
       this.#logins += 1;
       const name = `token-${this.#logins}`;
-      this.#tokens.set(name, { until: now + ttl, max: now + this.maxTtl });
+      this.#tokens.set(name, { until: now + this.ttl, max: now + this.maxTtl });
       this.said.push(`login ${name}`);
-      return { auth: { client_token: name, lease_duration: ttl, renewable: true } };
+      return { auth: { client_token: name, lease_duration: this.ttl, renewable: true } };
     }
     const name = token?.reveal() ?? '';
     const known = this.#tokens.get(name);
     if (!known || known.until <= now) throw new SecretDeniedError('permission denied');
     this.said.push(`${said} by ${name}`);
     if (path === 'auth/token/renew-self') {
-      known.until = Math.min(now + ttl, known.max);
+      known.until = Math.min(now + this.ttl, known.max);
       return { auth: { lease_duration: known.until - now, renewable: true } };
     }
     if (path === 'auth/token/revoke-self') {
@@ -45,8 +45,13 @@ class FakeVault {
     }
     if (path === 'database/creds/billing') {
       const lease_id = `lease-${this.#leases.size + 1}`;
-      this.#leases.set(lease_id, { until: now + ttl, max: now + this.maxTtl, token: name });
-      return { lease_id, lease_duration: ttl, renewable: true, data: { username: lease_id, password: 'p' } };
+      this.#leases.set(lease_id, { until: now + this.ttl, max: now + this.maxTtl, token: name });
+      return {
+        lease_id,
+        lease_duration: this.ttl,
+        renewable: true,
+        data: { username: lease_id, password: 'p' },
+      };
     }
     const { lease_id = '' }: { lease_id?: string } = { ...body };
     const lease = this.#leases.get(lease_id);
@@ -56,7 +61,7 @@ class FakeVault {
     }
     if (path === 'sys/leases/renew') {
       if (!lease || !this.works(lease_id)) throw new SecretDeniedError('lease not found');
-      lease.until = Math.min(now + ttl, lease.max);
+      lease.until = Math.min(now + this.ttl, lease.max);
       return { lease_duration: lease.until - now };
     }
     return { data: { ttl: known.until - now, renewable: true } };
@@ -101,6 +106,24 @@ test('before its max TTL another login overlaps, and only then the old token is 
   ];
   expect(login).toBeGreaterThan(0);
   expect(revoked).toBeGreaterThan(login);
+});
+
+test('what lives for longer than a timer can wait is renewed early, and not without a pause', async () => {
+  const day = 86_400_000;
+  vault.ttl = 60 * 86_400;
+  vault.maxTtl = 10 * vault.ttl;
+  await using lease = new DatabaseLease(tokens, 'database/creds/billing', time);
+  const { leaseId } = await lease.current();
+  vault.said.length = 0;
+  await time.advance(1_000);
+  expect(vault.said).toEqual([]);
+  await time.advance(25 * day);
+  expect(vault.said.toSorted()).toEqual([
+    'POST auth/token/renew-self by token-1',
+    'PUT sys/leases/renew by token-1',
+  ]);
+  await time.advance(200 * day);
+  expect(vault.works(leaseId)).toBe(true);
 });
 
 test('logins at the same time are one', async () => {

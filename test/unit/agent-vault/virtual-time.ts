@@ -1,7 +1,8 @@
+import { LONGEST_TIMER_MS } from '../../../agent/clock.ts';
 import type { Timing } from '../../../agent/vault/token.ts';
 import { settled } from '../agent/setting.ts';
 
-/** A clock that moves when a test says so, and wakes on its way whoever waits. */
+/** A clock that moves when a test says so, and wakes on its way whoever waits: too early who waits too long, as Node does. */
 export class VirtualTime implements Timing {
   #now = 0;
   #sleepers: { readonly at: number; readonly wake: () => void }[] = [];
@@ -12,7 +13,7 @@ export class VirtualTime implements Timing {
   wait = (ms: number, signal: AbortSignal): Promise<void> =>
     new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
-      const sleeper = { at: this.#now + ms, wake: resolve };
+      const sleeper = { at: this.#now + (ms > LONGEST_TIMER_MS ? 1 : ms), wake: resolve };
       this.#sleepers.push(sleeper);
       signal.addEventListener('abort', () => {
         this.#sleepers = this.#sleepers.filter((other) => other !== sleeper);
