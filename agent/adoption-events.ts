@@ -1,6 +1,7 @@
 import type { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { secretAdopted } from '../events/secret-adopted/event.ts';
 import type { Adoption } from './adoption.ts';
+import { classOf } from './errors.ts';
 import { type AgentLog, warn } from './log.ts';
 
 export interface AdoptionEventsOptions {
@@ -30,8 +31,8 @@ export function adoptionEvents(options: AdoptionEventsOptions): (adoption: Adopt
     publish(adoption, options).catch((error: unknown) => {
       // It may be told of again when the version is adopted anew, by another pool for instance.
       latest.delete(secret);
-      const errorClass = error instanceof Error ? error.name : 'unknown';
-      warn(options.log, 'An adoption could not be published', { secret, versionId, errorClass });
+      const said = { secret, versionId, errorClass: classOf(error) };
+      warn(options.log, 'An adoption could not be published', said);
     });
   };
 }

@@ -1,3 +1,4 @@
+import { classOf } from './errors.ts';
 import type { SecretVersion } from './secret-version.ts';
 
 /** An instance uses a version: a pool made its first connection with it, or, without a pool, it was read to be used. */
@@ -29,8 +30,6 @@ export type AdoptionListener = (adoption: Adoption) => void;
 export function told<Fact>(listener: (fact: Fact) => void, fact: Fact): void {
   const telling = async () => listener(fact);
   telling().catch((error: unknown) => {
-    process.emitWarning(
-      `A listener of the agent failed: ${error instanceof Error ? error.name : typeof error}`,
-    );
+    process.emitWarning(`A listener of the agent failed: ${classOf(error)}`);
   });
 }

@@ -5,7 +5,7 @@ import type { SQSClient } from '@aws-sdk/client-sqs';
 import { type Adoption, type AdoptionListener, adoptionOf, told } from './adoption.ts';
 import { adoptionEvents } from './adoption-events.ts';
 import type { CacheStats, SecretHealth } from './cache-report.ts';
-import { AgentClosedError } from './errors.ts';
+import { AgentClosedError, classOf } from './errors.ts';
 import { agentSqs, InvalidationListener, type InvalidationOptions } from './invalidation.ts';
 import {
   type InvalidationQueue,
@@ -287,8 +287,7 @@ export class AgentSecrets implements AsyncDisposable {
       this.#queue = await openInvalidationQueue(made);
       // Nobody waits for it, and an agent that may not do it hears no worse.
       sweepInvalidationQueues(made).catch((error: unknown) => {
-        const errorClass = error instanceof Error ? error.name : typeof error;
-        warn(log, 'Queues of instances that are gone could not be removed', { error: errorClass });
+        warn(log, 'Queues of instances that are gone could not be removed', { error: classOf(error) });
       });
       // What was read before the subscription stood may have changed unnoticed.
       this.#cache.invalidate();

@@ -33,3 +33,6 @@ export class SecretUnavailableError extends Error {
 export class AgentClosedError extends Error {
   override readonly name = 'AgentClosedError';
 }
+
+/** The class of what was thrown, for logs and warnings: a library's message may quote what it was given. */
+export const classOf = (error: unknown): string => (error instanceof Error ? error.name : typeof error);

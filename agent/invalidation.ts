@@ -12,6 +12,7 @@ import { cacheInvalidation } from '../events/cache-invalidation/event.ts';
 import { parsed, UnexpectedShapeError } from '../events/contract.ts';
 import { told } from './adoption.ts';
 import type { Clock } from './clock.ts';
+import { classOf } from './errors.ts';
 import { type AgentLog, warn } from './log.ts';
 import type { VersionNotice } from './version-floor.ts';
 
@@ -190,8 +191,4 @@ export function receive(body: string, agentId: string, notice: (notice: VersionN
     if (error instanceof SyntaxError || error instanceof UnexpectedShapeError) return 'malformed';
     throw error;
   }
-}
-
-function classOf(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error;
 }

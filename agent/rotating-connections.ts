@@ -1,6 +1,6 @@
 import { type AdoptionListener, adoptionOf, told } from './adoption.ts';
 import { type Clock, steadyClock } from './clock.ts';
-import { AgentClosedError } from './errors.ts';
+import { AgentClosedError, classOf } from './errors.ts';
 import type { SecretCache } from './secret-cache.ts';
 import type { SecretVersion } from './secret-version.ts';
 
@@ -188,8 +188,7 @@ export class RotatingConnections<Client> implements AsyncDisposable {
       .then(() => this.#options.driver.close(lane.client))
       .catch((error: unknown) => {
         // What can't be closed is nobody's work any more, so it fails none.
-        const name = error instanceof Error ? error.name : typeof error;
-        process.emitWarning(`A client of the agent could not be closed: ${name}`);
+        process.emitWarning(`A client of the agent could not be closed: ${classOf(error)}`);
       })
       .finally(() => this.#draining.delete(ended));
     this.#draining.add(ended);

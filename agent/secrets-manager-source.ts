@@ -10,6 +10,7 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import { SecretValue } from '../shared/credential/secret-value.ts';
 import {
+  classOf,
   SecretDeniedError,
   SecretMalformedError,
   SecretNotFoundError,
@@ -90,7 +91,7 @@ function classified(secretId: string, error: unknown): Error {
   if (error instanceof InvalidRequestException)
     return new SecretNotFoundError(`${secretId} is being deleted`);
   if (error instanceof DecryptionFailure) return new SecretDeniedError(`${secretId} can't be decrypted`);
-  const name = error instanceof Error ? error.name : 'an unknown failure';
+  const name = classOf(error);
   if (error instanceof SecretsManagerServiceException && error.$fault === 'client') {
     if (INVALID.has(name)) return new SecretNotFoundError(`${secretId} can't be asked for: ${name}`);
     if (DENIED.has(name)) return new SecretDeniedError(`${secretId}: ${name}`);

@@ -17,6 +17,7 @@ import {
 } from '@aws-sdk/client-sqs';
 import * as z from 'zod';
 import { contracts } from '../events/contracts.ts';
+import { parsedJson } from './parsed-json.ts';
 
 /** An event of ours, as its contract has it: identifiers and times only. */
 export interface LiveEvent {
@@ -125,12 +126,4 @@ export function liveEvent(body: string): LiveEvent | undefined {
   const isOurs = Object.values(contracts).some((schema) => schema.safeParse(input).success);
   const { data } = event.safeParse(input);
   return isOurs && data ? { time: data.time, type: data['detail-type'], detail: data.detail } : undefined;
-}
-
-function parsedJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,5 +1,6 @@
 import type { Message } from '@aws-sdk/client-sqs';
 import * as z from 'zod';
+import { parsedJson } from '../parsed-json.ts';
 
 /** A delivery that was given up: whom it was for, and what it said. */
 export interface Letter {
@@ -40,11 +41,3 @@ export function letterOf({ Body = '', MessageAttributes = {} }: Message): Letter
 /** @example functionIn('arn:aws:lambda:eu-central-1:123456789012:function:keyturn-dev-one:$LATEST') // 'keyturn-dev-one' */
 const functionIn = (arn: string): string | undefined =>
   /^arn:[^:]+:lambda:[^:]*:\d*:function:([\w-]+)/.exec(arn)?.[1];
-
-function parsedJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}

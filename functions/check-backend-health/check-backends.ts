@@ -1,5 +1,6 @@
 import pMap from 'p-map';
 import type { Problem } from '../../shared/health/episode.ts';
+import { errorClassOf } from '../../shared/observability/error-class.ts';
 import type { Count } from '../../shared/observability/metrics.ts';
 import { type ProbeRecord, recordProbe } from './record-probe.ts';
 
@@ -53,7 +54,7 @@ async function checkBackend(
     await recordProbe(name, problem, runId, record);
     return undefined;
   } catch (error) {
-    log.warn('A probe could not be recorded', { backend: name, error: classOf(error) });
+    log.warn('A probe could not be recorded', { backend: name, error: errorClassOf(error) });
     return name;
   }
 }
@@ -65,10 +66,6 @@ async function withinDeadline(probe: ProbeBackend, deadlineMs: number): Promise<
     signal.addEventListener('abort', () => resolve({ severity: 'unhealthy', reason }), { once: true });
   });
   // Names only: a library's message may quote what it was given.
-  const failed = (error: unknown): Problem => ({ severity: 'unhealthy', reason: classOf(error) });
+  const failed = (error: unknown): Problem => ({ severity: 'unhealthy', reason: errorClassOf(error) });
   return Promise.race([probe(deadlineMs).catch(failed), late]);
-}
-
-function classOf(error: unknown): string {
-  return error instanceof Error ? error.name : 'unknown';
 }

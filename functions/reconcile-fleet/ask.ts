@@ -1,5 +1,6 @@
 import { InvokeCommand, type LambdaClient } from '@aws-sdk/client-lambda';
 import * as z from 'zod';
+import { errorClassOf } from '../../shared/observability/error-class.ts';
 
 /** A function that was asked failed, or can't be asked. Its own log says why. */
 export class FunctionFailedError extends Error {
@@ -22,7 +23,7 @@ export async function ask(client: LambdaClient, functionName: string, event: unk
   const { FunctionError, Payload } = await client
     .send(new InvokeCommand({ FunctionName: functionName, Payload: JSON.stringify(event) }))
     .catch((error: unknown) => {
-      throw new FunctionFailedError(functionName, error instanceof Error ? error.name : 'UnknownError');
+      throw new FunctionFailedError(functionName, errorClassOf(error));
     });
   const answer: unknown = JSON.parse(Payload?.transformToString() || 'null');
   if (FunctionError === undefined) return answer;

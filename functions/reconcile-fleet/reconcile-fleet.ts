@@ -1,6 +1,7 @@
 import pMap from 'p-map';
 import * as z from 'zod';
 import { describeFleetSecret, type FleetSecret, listFleet } from '../../shared/fleet/secrets.ts';
+import { errorClassOf } from '../../shared/observability/error-class.ts';
 import type { Finding } from '../../shared/reconciliation/finding.ts';
 import { type ReportParts, reportFindings } from '../../shared/reconciliation/report-findings.ts';
 import { TargetUnreachableError } from '../../shared/rotators/errors.ts';
@@ -109,7 +110,7 @@ async function settled(
     return await kind.settle(secret, how, parts);
   } catch (error) {
     missed(error instanceof TargetUnreachableError ? 'target down' : 'failed');
-    const errorClass = error instanceof Error ? error.name : 'UnknownError';
+    const errorClass = errorClassOf(error);
     parts.log.warn('Not examined', { kind: kind.kind, secretArn: secret.arn, errorClass });
     return undefined;
   }

@@ -5,6 +5,7 @@ import { rotationStarted } from '../../events/rotation-started/event.ts';
 import { type DescribedSecret, describeSecret } from '../../shared/labels/read.ts';
 import { agentIdOf } from '../../shared/labels/tags.ts';
 import type { EventBus, OutgoingEvent } from '../../shared/notification/event-bus.ts';
+import { errorClassOf } from '../../shared/observability/error-class.ts';
 import type { Count } from '../../shared/observability/metrics.ts';
 import { createSecret } from '../../shared/rotation/create-secret.ts';
 import { SecretNotAllowedError } from '../../shared/rotation/errors.ts';
@@ -47,7 +48,7 @@ export async function rotateSecret(input: unknown, dependencies: RotateSecretDep
     count('RotationSteps', { step, outcome: 'done' });
     log.info('Step done', { step, secretArn, rotationId: token });
   } catch (error) {
-    const errorClass = error instanceof Error ? error.name : 'UnknownError';
+    const errorClass = errorClassOf(error);
     count('RotationSteps', { step, outcome: 'failed' });
     log.warn('Step failed', { step, secretArn, rotationId: token, errorClass });
     await announce(dependencies, async () => {
@@ -90,7 +91,7 @@ async function announce(
   try {
     await bus.publish([await make()]);
   } catch (error) {
-    log.warn('Event not published', { errorClass: error instanceof Error ? error.name : 'UnknownError' });
+    log.warn('Event not published', { errorClass: errorClassOf(error) });
   }
 }
 

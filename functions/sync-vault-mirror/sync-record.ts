@@ -3,6 +3,7 @@ import type { SQSRecord } from 'aws-lambda';
 import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { secretLabelUpdated } from '../../events/secret-label-updated/event.ts';
+import { errorClassOf } from '../../shared/observability/error-class.ts';
 import type { Count } from '../../shared/observability/metrics.ts';
 import { type MirrorParts, syncMirror } from '../../shared/vault/mirror.ts';
 
@@ -38,7 +39,7 @@ export async function syncRecord(
     log.info('mirror synced', { secretArn, outcome });
   } catch (error) {
     count('Mirrors', { outcome: 'failed' });
-    log.warn('mirror not synced', { secretArn, reason: error instanceof Error ? error.name : 'unknown' });
+    log.warn('mirror not synced', { secretArn, reason: errorClassOf(error) });
     throw error;
   }
 }

@@ -60,7 +60,7 @@ export async function createAgentSecret(
   options: AgentSecretOptions = {},
 ): Promise<AgentSecret> {
   const { client = new SecretsManagerClient(), kmsKeyId, tags = {} } = options;
-  const name = secretNameOf(agentId, options.name);
+  const name = checkedSecretName(agentId, options.name);
   const wanted = { ...tags, agent_id: agentId, ...MANAGED };
   const created = await client
     .send(
@@ -106,7 +106,7 @@ export async function deleteAgentSecret(
     readonly recoveryDays?: number;
   } = {},
 ): Promise<boolean> {
-  const secretId = secretNameOf(agentId, name);
+  const secretId = checkedSecretName(agentId, name);
   try {
     const secret = await client.send(new DescribeSecretCommand({ SecretId: secretId }));
     if (secret.DeletedDate) return false;
@@ -119,7 +119,7 @@ export async function deleteAgentSecret(
   }
 }
 
-function secretNameOf(agentId: string, name = 'credentials'): string {
+function checkedSecretName(agentId: string, name = 'credentials'): string {
   if (!declaredAgentId.safeParse(agentId).success) {
     throw new InvalidAgentIdError(
       'An agent id has 1 to 61 of a-z, 0-9 and -, begins and ends with a letter or digit, and is not admin',

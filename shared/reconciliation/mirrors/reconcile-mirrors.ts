@@ -1,4 +1,5 @@
 import pMap from 'p-map';
+import { errorClassOf } from '../../observability/error-class.ts';
 import { guarded, VaultGivenUpError } from '../../vault/breaker.ts';
 import type { MirrorParts } from '../../vault/mirror.ts';
 import { type LookOptions, lookAtMirror } from './look-at-mirror.ts';
@@ -49,7 +50,7 @@ export async function reconcileMirrors(parts: MirrorParts, options: MirrorsOptio
       await look();
     } catch (error) {
       if (error instanceof VaultGivenUpError) stopped = 'vault';
-      else options.onFailure({ path, reason: error instanceof Error ? error.name : 'unknown' });
+      else options.onFailure({ path, reason: errorClassOf(error) });
     }
   };
   const hasMirror = (secretArn: string) =>
