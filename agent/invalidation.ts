@@ -19,6 +19,7 @@ import type { VersionNotice } from './version-floor.ts';
 /** What became of a message; anything but `noticed` had no effect. */
 export type Receipt = 'noticed' | 'malformed' | "another agent's";
 
+/** What a listener listens to, and whom it tells. */
 export interface InvalidationOptions {
   readonly sqs: SQSClient;
   /** Or what gives it: a queue that has yet to be made. Asked until it does, and again if the queue is gone. */
@@ -29,6 +30,7 @@ export interface InvalidationOptions {
   readonly notice: (notice: VersionNotice) => void;
   /** Told of messages without effect, and of failures by the name of their class: never of what a message held. */
   readonly log?: AgentLog;
+  /** Told when the queue begins to answer, and when it ceases to. */
   readonly onConnected?: (connected: boolean) => void;
   /** Milliseconds. Rejects when the signal aborts. */
   readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>;

@@ -13,6 +13,7 @@ type PoolSettings = Omit<
   'user' | 'password' | 'host' | 'port' | 'database' | 'connectionString' | 'ssl'
 >;
 
+/** Which secret's login the pool uses, and how its connections are made. */
 export interface RotatingPoolOptions extends Omit<RotatingConnectionsOptions<pg.Pool>, 'driver'> {
   /** The field of the secret that holds the login, if the secret holds several credentials. */
   readonly field?: string;
@@ -48,6 +49,12 @@ export class RotatingPool implements AsyncDisposable {
     return this.#pools.versionId;
   }
 
+  /**
+   * Runs one statement, on any connection of the login that serves. What the server says of the statement is thrown as pg throws it.
+   *
+   * @example
+   * const { rows } = await pool.query('select * from invoice where id = $1', [id]);
+   */
   async query<Row extends pg.QueryResultRow = pg.QueryResultRow>(
     statement: string | pg.QueryConfig<unknown[]>,
     values?: unknown[],

@@ -17,6 +17,7 @@ export interface ConnectionDriver<Client> {
   isAuthFailure(outcome: unknown): boolean;
 }
 
+/** Which secret's credential the clients use, and how one is made, closed and recognised as refused. */
 export interface RotatingConnectionsOptions<Client> {
   readonly cache: SecretCache;
   readonly secretId: string;

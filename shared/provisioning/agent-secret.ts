@@ -22,6 +22,7 @@ export class AgentSecretTakenError extends Error {
   override readonly name = 'AgentSecretTakenError';
 }
 
+/** How an agent's secret is made. */
 export interface AgentSecretOptions {
   /** Default: 30. */
   readonly rotationDays?: number;
@@ -36,6 +37,7 @@ export interface AgentSecretOptions {
   readonly client?: SecretsManagerClient;
 }
 
+/** An agent's secret, and what had to be done for it to be so. */
 export interface AgentSecret {
   readonly arn: string;
   /** What was done; empty where everything was so already. */

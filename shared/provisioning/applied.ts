@@ -2,6 +2,7 @@ import type { Change, Planned } from './change.ts';
 import { type Declaration, DeclarationError } from './declaration.ts';
 import type { AppliedDeclarations, KnownDeclaration } from './declarations-state.ts';
 
+/** Where it is noted what was declared. */
 export interface AppliedParts {
   readonly declarations: AppliedDeclarations;
 }

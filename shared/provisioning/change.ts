@@ -3,6 +3,7 @@
  * reconciler mends towards what is wanted, and not back.
  */
 export const systems = ['Keyturn', 'Secrets Manager', 'PostgreSQL', 'Vault', 'IAM'] as const;
+/** The name of one of them, as a change bears it. */
 export type System = (typeof systems)[number];
 
 /**
@@ -20,6 +21,7 @@ export interface Change {
   apply(): Promise<void>;
 }
 
+/** What a look at one agent comes to, in one system or in all. */
 export interface Planned {
   readonly changes: readonly Change[];
   /** What a person has to do: nothing else may. */

@@ -16,11 +16,17 @@ import { planVaultEnd } from './vault/end.ts';
 import type { VaultMounts } from './vault/mounts.ts';
 import { planVault } from './vault/plan.ts';
 
+/** How an agent is planned in a system, and how its end there is. */
 export interface SystemPlanners {
   readonly plan: Planner;
   readonly end: Planner;
 }
 
+/**
+ * The planners of Vault, for `SystemParts.vault`.
+ *
+ * @example vaultPlanners(connectVaultAdmin(vaultAdminSettings.parse(process.env)), defaultMounts);
+ */
 export function vaultPlanners(vault: VaultAdmin, mounts: VaultMounts): SystemPlanners {
   return {
     plan: noting((declaration) => planVault(declaration, { vault, mounts })),
@@ -28,6 +34,11 @@ export function vaultPlanners(vault: VaultAdmin, mounts: VaultMounts): SystemPla
   };
 }
 
+/**
+ * The planners of IAM, for `SystemParts.iam`.
+ *
+ * @example iamPlanners({ iam: new IAMClient(), deployment: { stage, busName, invalidationTopicArn, secretsKeyArn } });
+ */
 export function iamPlanners(parts: IamParts): SystemPlanners {
   return {
     plan: noting((declaration) => planIam(declaration, parts)),
@@ -35,7 +46,10 @@ export function iamPlanners(parts: IamParts): SystemPlanners {
   };
 }
 
-/** Every system but Vault and IAM, whose planners are given where there are any. */
+/**
+ * What the planners work on: every system but Vault and IAM, whose planners are given where there are any. `apply` uses the
+ * deployment's outputs `StateTableName`, `RotateSecretFunctionArn` and `SecretsKeyArn`.
+ */
 export interface SystemParts extends AppliedParts, SecretParts {
   readonly vault?: SystemPlanners | undefined;
   readonly iam?: SystemPlanners | undefined;

@@ -167,6 +167,7 @@ function isGrace(text: string): boolean {
   }
 }
 
+/** What one agent may touch, with every default filled in: what {@link readDeclaration} gives. */
 export type Declaration = z.infer<typeof declaration>;
 
 /**

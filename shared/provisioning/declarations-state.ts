@@ -17,6 +17,7 @@ export interface AppliedDeclaration {
   readonly phase: 'declared' | 'ending';
 }
 
+/** One as it was read: what the next write has to follow. */
 export interface KnownDeclaration extends AppliedDeclaration {
   /** Given back with a write, which fails where another run wrote since. 0: there is none yet. */
   readonly revision: number;

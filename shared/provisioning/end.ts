@@ -9,6 +9,7 @@ export interface EndPlanners {
   readonly rest: readonly Planner[];
 }
 
+/** What was taken from an agent. It is gone where nothing `failed`; else the next run does what is left. */
 export interface EndOutcome {
   readonly agentId: string;
   /** What was cut, and when. */

@@ -1,15 +1,32 @@
 // What `keyturn apply`, `provision` and `deprovision` are made of, for programs.
+export { SecretValue } from '../credential/secret-value.ts';
+export { connectVaultAdmin, type VaultAdmin, vaultAdminSettings } from '../vault/admin.ts';
 export {
+  type AgentSecret,
+  type AgentSecretOptions,
   AgentSecretTakenError,
   createAgentSecret,
   deleteAgentSecret,
   InvalidAgentIdError,
 } from './agent-secret.ts';
+export type { AppliedParts } from './applied.ts';
 export type { Change, Planned, System } from './change.ts';
-export { endPlannersOf, plannersOf, type SystemParts, vaultPlanners } from './converge.ts';
+export {
+  endPlannersOf,
+  iamPlanners,
+  plannersOf,
+  type SystemParts,
+  type SystemPlanners,
+  vaultPlanners,
+} from './converge.ts';
 export { type Declaration, DeclarationError, readDeclaration } from './declaration.ts';
-export { type AppliedDeclarations, declarationsState, type KnownDeclaration } from './declarations-state.ts';
-export { type EndOutcome, endAgent, planEnd } from './end.ts';
+export {
+  type AppliedDeclarations,
+  DeclarationContendedError,
+  declarationsState,
+  type KnownDeclaration,
+} from './declarations-state.ts';
+export { type EndOutcome, type EndPlanners, endAgent, planEnd } from './end.ts';
 export { refuseSharing } from './fleet.ts';
 export { type IamParts, planIam, planIamEnd } from './iam/plan.ts';
 export { agentPolicy, type IamDeployment } from './iam/policy.ts';
@@ -23,6 +40,7 @@ export {
   planFleet,
 } from './plan.ts';
 export { readDeclarations } from './read-files.ts';
+export type { SecretParts } from './secrets-manager.ts';
 export { LeasesRemainError, planVaultEnd } from './vault/end.ts';
 export { defaultMounts, type VaultMounts, vaultMounts } from './vault/mounts.ts';
 export { DatabaseConnectionError, planVault, type VaultParts } from './vault/plan.ts';

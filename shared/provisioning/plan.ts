@@ -5,6 +5,7 @@ import type { Declaration } from './declaration.ts';
 /** Looks at one system for one agent. Only reads. */
 export type Planner = (declaration: Declaration) => Promise<Planned>;
 
+/** What there is to do for one agent, in the order in which it is done. */
 export interface AgentPlan extends Planned {
   readonly agentId: string;
   /** Why the agent can't be planned; the others can. */
@@ -26,6 +27,7 @@ export interface Failed {
   readonly error: unknown;
 }
 
+/** What became of one agent's plan. */
 export interface AgentOutcome {
   readonly agentId: string;
   readonly made: readonly Made[];

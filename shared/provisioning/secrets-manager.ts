@@ -24,6 +24,7 @@ import type { Declaration } from './declaration.ts';
 import { scheduleOf } from './schedule.ts';
 import { secretNameOf } from './secret-name.ts';
 
+/** Secrets Manager, and what of the deployment an agent's secret names. */
 export interface SecretParts {
   readonly secretsManager: SecretsManagerClient;
   /** The deployment's output `RotateSecretFunctionArn`. */

@@ -19,6 +19,7 @@ import type { Declaration } from '../declaration.ts';
 import { textDiff } from '../diff.ts';
 import { agentPolicy, type IamDeployment, iamPolicyName } from './policy.ts';
 
+/** Where the agents' policies are, and the deployment whose bus, topic and key they name. */
 export interface IamParts {
   readonly iam: IAMClient;
   readonly deployment: IamDeployment;

@@ -15,6 +15,8 @@ export const vaultMounts = z.strictObject({
   kubernetes: mount.default('kubernetes'),
 });
 
+/** As `vaultMounts` reads them. */
 export type VaultMounts = z.infer<typeof vaultMounts>;
 
+/** Where Vault's own documentation mounts them. */
 export const defaultMounts: VaultMounts = vaultMounts.parse({});

@@ -13,6 +13,7 @@ export class DatabaseConnectionError extends Error {
   override readonly name = 'DatabaseConnectionError';
 }
 
+/** Vault as its administrator sees it, and where in it things are mounted (default: `defaultMounts`). */
 export interface VaultParts {
   readonly vault: VaultAdmin;
   readonly mounts?: VaultMounts;
