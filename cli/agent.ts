@@ -7,8 +7,14 @@ import {
   kubernetesLogin,
   tokenFileLogin,
 } from '../agent/index.ts';
-import { startSidecar } from '../agent/sidecar/server.ts';
-import { sidecarToken, TOKEN_VARIABLES } from '../agent/sidecar/token.ts';
+import { assertReach, BeyondLoopbackError, startSidecar } from '../agent/sidecar/server.ts';
+import {
+  sidecarToken,
+  TOKEN_VARIABLES,
+  TokenMissingError,
+  TokenNotPrivateError,
+} from '../agent/sidecar/token.ts';
+import { asCalled, CalledWronglyError } from './exit.ts';
 
 interface AgentFlags {
   readonly agentId: string;
@@ -60,7 +66,10 @@ export function agentCommand(): Command {
 
 async function serve(flags: AgentFlags): Promise<void> {
   const { agentId, topicArn, queueUrl, eventBus, instanceId, region, port, host } = flags;
-  const token = sidecarToken(process.env);
+  const { beyondLoopback, maxConnections } = flags;
+  await asCalled(() => assertReach({ host, beyondLoopback }), BeyondLoopbackError);
+  const token = await asCalled(() => sidecarToken(process.env), TokenMissingError, TokenNotPrivateError);
+  await using vault = vaultOf(flags);
   const log = {
     warn: (message: string, fields: object) => console.error(JSON.stringify({ message, ...fields })),
   };
@@ -76,8 +85,6 @@ async function serve(flags: AgentFlags): Promise<void> {
     ...(instanceId !== undefined && { instanceId }),
     ...(region !== undefined && { aws: { region } }),
   });
-  const { beyondLoopback, maxConnections } = flags;
-  await using vault = vaultOf(flags);
   await using sidecar = await startSidecar({
     agent,
     token,
@@ -101,7 +108,7 @@ function vaultOf(flags: AgentFlags): AgentVault | undefined {
   if (vaultRole !== undefined) {
     return createAgentVault({ address: vaultAddress, login: kubernetesLogin({ role: vaultRole }), ...times });
   }
-  throw new InvalidArgumentError('--vault-address needs --vault-role or --vault-token-file');
+  throw new CalledWronglyError('--vault-address needs --vault-role or --vault-token-file');
 }
 
 function whole(text: string): number {

@@ -1,7 +1,9 @@
 import { statSync } from 'node:fs';
 import { Command } from 'commander';
+import { DeclarationError } from '../shared/provisioning/declaration.ts';
 import { readDeclarations } from '../shared/provisioning/read-files.ts';
 import { type DeploymentFlags, onDeployment } from './deployment.ts';
+import { asCalled } from './exit.ts';
 import { type Output, terminal } from './output.ts';
 import { type ConvergeFlags, converge } from './provisioning/converge.ts';
 import { type OpenSystems, openSystems } from './provisioning/systems.ts';
@@ -29,7 +31,7 @@ async function apply(
   open: OpenSystems,
   output: Output,
 ): Promise<void> {
-  const fleet = await readDeclarations(path);
+  const fleet = await asCalled(() => readDeclarations(path), DeclarationError);
   const systems = await open(flags);
   await converge(fleet, systems, flags, output);
   if (!statSync(path).isDirectory()) return;

@@ -19,3 +19,22 @@ export class InterruptedError extends Error {
 export class CalledWronglyError extends Error {
   override readonly name = 'CalledWronglyError';
 }
+
+/**
+ * Looks at what a command was called with, before it changes anything: an error of one of these classes is the caller's.
+ *
+ * @example const fleet = await asCalled(() => readDeclarations(path), DeclarationError);
+ */
+export async function asCalled<Result>(
+  look: () => Result | Promise<Result>,
+  ...errors: readonly (new (
+    ...given: never[]
+  ) => Error)[]
+): Promise<Result> {
+  try {
+    return await look();
+  } catch (error) {
+    const wrong = errors.some((each) => error instanceof each) && error instanceof Error;
+    throw wrong ? new CalledWronglyError(error.message, { cause: error }) : error;
+  }
+}

@@ -4,11 +4,11 @@ import { Argument, Command, InvalidArgumentError } from 'commander';
 import { stringify } from 'yaml';
 import { differenceOf } from '../shared/provisioning/applied.ts';
 import type { SystemParts } from '../shared/provisioning/converge.ts';
-import { readDeclaration } from '../shared/provisioning/declaration.ts';
+import { DeclarationError, readDeclaration } from '../shared/provisioning/declaration.ts';
 import { called } from '../shared/secrets-manager/errors.ts';
 import { readVersion } from '../shared/secrets-manager/versions.ts';
 import { type DeploymentFlags, onDeployment } from './deployment.ts';
-import { CalledWronglyError } from './exit.ts';
+import { asCalled, CalledWronglyError } from './exit.ts';
 import { type Output, terminal } from './output.ts';
 import { type ConvergeFlags, converge } from './provisioning/converge.ts';
 import { type OpenSystems, openSystems } from './provisioning/systems.ts';
@@ -61,13 +61,13 @@ async function provision(
     ...(grace !== '1h' && { grace }),
     ...(mirror ? {} : { mirror }),
   };
-  readDeclaration(written); // before anything is asked of AWS
+  await asCalled(() => readDeclaration(written), DeclarationError); // before anything is asked of AWS
   const systems = await open(flags);
   const text =
     adminSecret === undefined
       ? written
       : { ...written, postgres: await databaseOf(adminSecret, flags, systems) };
-  const declaration = readDeclaration(text);
+  const declaration = await asCalled(() => readDeclaration(text), DeclarationError);
   const known = await systems.declarations.read(agentId);
   if (known && differenceOf(known.declaration, declaration).length > 0) {
     throw new CalledWronglyError(
@@ -121,6 +121,7 @@ async function databaseOf(
 
 function whole(text: string): number {
   const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 1) throw new InvalidArgumentError('Expected a whole number.');
+  if (!Number.isSafeInteger(number) || number < 1)
+    throw new InvalidArgumentError('Expected a whole number, at least 1.');
   return number;
 }

@@ -76,12 +76,8 @@ const KEEP_ALIVE_MS = 75_000;
  * await using sidecar = await startSidecar({ agent, token: sidecarToken(process.env) });
  */
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
-  const { host = '127.0.0.1', port = 2_773, beyondLoopback = false } = options;
-  if (!LOOPBACK.has(host) && !beyondLoopback) {
-    throw new BeyondLoopbackError(
-      `${host} is not the loopback address; allow that in words, or leave it out`,
-    );
-  }
+  const { host = '127.0.0.1', port = 2_773 } = options;
+  assertReach(options);
   const handler = new RequestHandler(options);
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) =>
     handler.handle(request, response),
@@ -101,6 +97,17 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** @throws BeyondLoopbackError */
+export function assertReach({
+  host = '127.0.0.1',
+  beyondLoopback = false,
+}: Pick<SidecarOptions, 'host' | 'beyondLoopback'>): void {
+  if (LOOPBACK.has(host) || beyondLoopback) return;
+  throw new BeyondLoopbackError(
+    `${host} is not the loopback address: say --beyond-loopback, or leave --host out`,
+  );
 }
 
 type GetRoute = Route & { readonly kind: 'get' };

@@ -1,8 +1,8 @@
 import { plannersOf, type SystemParts } from '../../shared/provisioning/converge.ts';
-import type { Declaration } from '../../shared/provisioning/declaration.ts';
+import { type Declaration, DeclarationError } from '../../shared/provisioning/declaration.ts';
 import { refuseSharing } from '../../shared/provisioning/fleet.ts';
 import { applyPlan, planFleet } from '../../shared/provisioning/plan.ts';
-import { exit } from '../exit.ts';
+import { asCalled, exit } from '../exit.ts';
 import type { Output } from '../output.ts';
 import { documentOf, failureOf, printPlan, saidOf } from './printing.ts';
 import { assertVault } from './systems.ts';
@@ -27,7 +27,8 @@ export async function converge(
   const { known, unreadable } = await systems.declarations.list();
   const ids = new Set(fleet.map(({ agentId }) => agentId));
   const others = known.filter(({ declaration }) => !ids.has(declaration.agentId));
-  refuseSharing([...fleet, ...others.map(({ declaration }) => declaration)]);
+  const all = [...fleet, ...others.map(({ declaration }) => declaration)];
+  await asCalled(() => refuseSharing(all), DeclarationError);
   for (const agentId of unreadable)
     output.say(`what ${agentId} was declared to be can't be read: apply its file`);
 

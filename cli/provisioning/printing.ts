@@ -8,7 +8,7 @@ export function printPlan(plans: readonly AgentPlan[], output: Output): void {
   for (const { agentId, changes, notes, error } of plans) {
     if (changes.length + notes.length === 0 && error === undefined) continue;
     output.print(bold(agentId));
-    if (error !== undefined) output.print(`  ${red('can not be planned')}: ${sentenceOf(error)}`);
+    if (error !== undefined) output.print(`  ${red("can't be planned")}: ${sentenceOf(error)}`);
     for (const { system, resource, action, diff } of changes) {
       output.print(`  ${action} ${resource} (${system})`);
       for (const line of diff) {

@@ -19,10 +19,10 @@ export async function readDeclarations(path: string): Promise<readonly Declarati
       fleet.push(declaredIn(file, await readFile(file, 'utf8')));
     } catch (error) {
       if (!(error instanceof DeclarationError)) throw error;
-      problems.push(error.message.replaceAll(/^/gm, `${file}: `));
+      problems.push(`${file}: ${error.message}`);
     }
   }
-  if (problems.length > 0) throw new DeclarationError(problems.join('\n'));
+  if (problems.length > 0) throw new DeclarationError(problems.join('; '));
   refuseSharing(fleet);
   return fleet;
 }

@@ -57,13 +57,22 @@ describe('the exit code', () => {
     ['provision group a', 2],
     ['unstick a --complete --abandon', 2],
     ['deprovision agent a --recovery-days 3', 2],
-    ['apply nowhere', 1],
+    ['provision agent a --days 0', 2],
+    ['provision agent A', 2],
+    ['apply nowhere', 2],
+    ['agent --agent-id a', 2],
+    ['agent --agent-id a --host 0.0.0.0', 2],
   ])('of %s is %d', async (line, code) => {
     const { code: ended, stdout, stderr } = await run(line);
     expect(ended).toBe(code);
     // What was asked for goes to stdout, what is wrong to stderr.
     expect([stdout === '', stderr === '']).toEqual([code !== 0, code === 0]);
   });
+});
+
+it('agent --vault-address without a way to log in to it is called wrongly', async () => {
+  const asked = run('agent --agent-id a --vault-address http://127.0.0.1:1', { AWS_TOKEN: 'a-token' });
+  expect(await asked).toMatchObject({ code: 2, stderr: expect.stringContaining('--vault-role') });
 });
 
 describe('credentials and region', () => {

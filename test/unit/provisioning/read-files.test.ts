@@ -54,7 +54,7 @@ test.each([
 ])('a file with %s is refused by file and field', async (_, text, problem) => {
   const message = await refused({ 'a.yml': text });
   expect(message).toContain(`DeclarationError a.yml: ${problem}`);
-  expect(message).toMatch(/^[ -~\n]*$/);
+  expect(message).toMatch(/^[ -~]*$/);
 });
 
 test.each(['pg_catalog', 'pg_temp', 'information_schema', 'App', 'a b', 'a"b'])(
@@ -73,13 +73,13 @@ test.each(['pg_catalog', 'pg_temp', 'information_schema', 'App', 'a b', 'a"b'])(
   },
 );
 
-test('of several files that are wrong all are told of, a line each', async () => {
+test('of several files that are wrong all are told of, in one line', async () => {
   const message = await refused({
     'a.yml': 'agentId: "*"',
     'b.yml': 'agentId: b',
     'c.yml': 'x: 1\nagentId: c',
   });
-  expect(message.split('\n')).toEqual([
+  expect(message.split('; ')).toEqual([
     'DeclarationError a.yml: agentId: expected a-z, 0-9 and -, beginning and ending with a letter or digit',
     'c.yml: x: no such field',
   ]);
