@@ -17,7 +17,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'rotate',
-    summary: 'Rotate a secret now, and follow it until it is done',
+    summary: 'Rotate a secret now; --wait follows it until it is done',
     load: async () => (await import('./rotate.ts')).rotateCommand(),
   },
   {

@@ -18,6 +18,7 @@ interface DriftFlags extends DeploymentFlags {
  */
 export function driftCommand(ask: AskReconciler = askMirrors, output: Output = terminal()): Command {
   const command = new Command('drift')
+    .description('Show how the mirrors in Vault stand beside their secrets, and repair them')
     .option('--repair', 'heal what differs, as the hourly run does', false)
     .addOption(
       new Option(

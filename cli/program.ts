@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { findPackageJSON } from 'node:module';
 import { Command } from 'commander';
 import { type CommandEntry, commands } from './commands.ts';
 import { exit } from './exit.ts';
@@ -29,6 +31,7 @@ export async function programFor(
 ): Promise<{ readonly program: Command; readonly args: readonly string[] }> {
   const program = new Command('keyturn')
     .description('Rotates the credentials of a fleet of AI agents without one failed request.')
+    .version(packageVersion(), '--version', 'print the version')
     .addHelpText('after', examples);
   const called = calledOf(args);
   const wanted = called === 'help' ? calledOf(args.slice(args.indexOf(called) + 1)) : called;
@@ -45,6 +48,13 @@ export async function programFor(
   }
   endsCalledWrongly(program);
   return { program, args: commandFirst(args, called) };
+}
+
+/** The package's file is at another distance from what is built than from the sources. */
+function packageVersion(): string {
+  const file = findPackageJSON('..', import.meta.url);
+  const { version }: { readonly version: string } = JSON.parse(readFileSync(file ?? 'package.json', 'utf8'));
+  return version;
 }
 
 async function loaded(entry: CommandEntry): Promise<Command> {

@@ -44,6 +44,7 @@ export function provisionCommand(open: OpenSystems = openSystems, output: Output
     .option('--save', 'write agents/NAME.yml too', false)
     .option('--dry-run', 'only show what differs; exits with 3 where anything does', false)
     .option('-y, --yes', 'do not ask', false)
+    .addHelpText('after', '\n--json prints what keyturn apply prints.')
     .action((_what: string, name: string, flags: ProvisionFlags) => provision(name, flags, open, output));
 }
 

@@ -14,8 +14,17 @@ interface ReconcileFlags extends DeploymentFlags {
 /** `keyturn reconcile`: what the hourly run does, now. */
 export function reconcileCommand(ask: AskReconciler = askReconciler, output: Output = terminal()): Command {
   const command = new Command('reconcile')
+    .description('Find what drifted or got stuck in the fleet, and repair it')
     .option('--secret <id...>', 'only these secrets, by name or ARN')
     .option('--dry-run', 'only look: nothing is written, and nobody is told', false)
+    .addHelpText(
+      'after',
+      `
+The deployment's function does it, as it does each hour.
+
+Exits with 3 where a finding needs a person (with --dry-run: where there is any), a secret could not be looked at, or time
+ran out. --json prints {schemaVersion, secrets, findings, unexamined, isFinished}.`,
+    )
     .action(async (flags: ReconcileFlags) => {
       const report = await output.during('looking at the fleet', () => reconciled(flags, ask));
       if (flags.json) output.json({ schemaVersion: 1, ...report });

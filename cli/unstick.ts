@@ -16,11 +16,20 @@ interface UnstickFlags extends DeploymentFlags {
 /** `keyturn unstick SECRET`: says what one rotation is stuck at, asks, and ends it. */
 export function unstickCommand(ask: AskReconciler = askReconciler, output: Output = terminal()): Command {
   const command = new Command('unstick')
+    .description('Explain what a rotation is stuck at, and end it')
     .argument('<secret>', 'its name or ARN')
     .addOption(new Option('--complete', 'take the rotation to its end').conflicts('abandon'))
     .option('--abandon', 'let the pending version go; the next rotation begins where rotation is on')
     .option('--dry-run', 'only explain', false)
     .option('-y, --yes', 'do not ask', false)
+    .addHelpText(
+      'after',
+      `
+Without --complete or --abandon it does what it advises, once you said yes.
+
+Exits with 3 where the rotation stays as it is: with --dry-run, or where it could not be ended. --json prints
+{schemaVersion, secret, isStuck, versionId, since, cause, explanation, suggestion, outcome, more}.`,
+    )
     .action((secret: string, flags: UnstickFlags) => unstuck(secret, flags, ask, output));
   return onDeployment(command);
 }

@@ -62,6 +62,7 @@ describe('the exit code', () => {
     ['apply nowhere', 2],
     ['agent --agent-id a', 2],
     ['agent --agent-id a --host 0.0.0.0', 2],
+    ['--version', 0],
   ])('of %s is %d', async (line, code) => {
     const { code: ended, stdout, stderr } = await run(line);
     expect(ended).toBe(code);

@@ -1,5 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { expect, it } from 'vitest';
+import { commands } from '../../../cli/commands.ts';
 import { sentenceOf } from '../../../cli/failure.ts';
 import { terminal } from '../../../cli/output.ts';
 import { programFor } from '../../../cli/program.ts';
@@ -17,6 +18,27 @@ it('loads the command that is called, and no other', async () => {
   const flags = program.commands.map((each) => [each.name(), each.options.length > 0] as const);
   expect(flags.filter(([, isLoaded]) => isLoaded)).toEqual([['agent', true]]);
 });
+
+it.each(commands)(
+  '$name --help says what it is for, what --json prints, and when it ends with 3',
+  async (entry) => {
+    const command = await entry.load();
+    let help = '';
+    command
+      .configureOutput({
+        writeOut: (text) => {
+          help += text;
+        },
+      })
+      .outputHelp();
+    expect(command.description()).not.toBe('');
+    const hasJson = command.options.some(({ long }) => long === '--json');
+    expect(help.includes('--json prints')).toBe(hasJson);
+    const neverEndsWithIt = ['rotate', 'tail', 'agent'].includes(entry.name);
+    expect(/exits with 3/i.test(help)).toBe(!neverEndsWithIt);
+  },
+  30_000,
+);
 
 it.each([
   [
