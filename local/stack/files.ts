@@ -8,6 +8,7 @@ import type { Stack } from './start.ts';
 const folder = join(root, '.keyturn');
 const processFile = join(folder, 'stack.json');
 export const environmentFile = join(folder, 'env');
+const commands = join(folder, 'bin');
 export const logFolder = join(folder, 'logs');
 /** Of a stack that runs detached. Beside the parts' logs, which each start empties. */
 export const stackLog = join(folder, 'stack.log');
@@ -42,9 +43,16 @@ export function claimStack(): void {
   writeFileSync(processFile, JSON.stringify({ pid: process.pid }));
 }
 
-/** Writes the file to source. Its being there says that the stack is ready. */
+/**
+ * Writes the file to source. Its being there says that the stack is ready. `keyturn` is a command then, run by this Node: the
+ * shell's may be too old for it.
+ */
 export function writeEnvironment({ environment }: Pick<Stack, 'environment'>): void {
+  mkdirSync(commands, { recursive: true });
+  const command = `#!/bin/sh\nexec '${process.execPath}' '${join(root, 'cli/keyturn.mjs')}' "$@"\n`;
+  writeFileSync(join(commands, 'keyturn'), command, { mode: 0o755 });
   const lines = Object.entries(environment).map(([name, value]) => `export ${name}='${value}'\n`);
+  lines.push(`export PATH='${commands}':"$PATH"\n`);
   writeFileSync(environmentFile, lines.join(''), { mode: 0o600 });
 }
 

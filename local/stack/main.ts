@@ -22,6 +22,7 @@ import { startStack } from './start.ts';
 const usage = `keyturn: ready. In another shell:
 
     source .keyturn/env
+    keyturn status
     aws secretsmanager list-secrets
     aws events list-rules --event-bus-name keyturn-local
 

@@ -76,6 +76,7 @@ export async function startStack(
     VAULT_ADDR: openBao.url,
     VAULT_TOKEN: openBao.rootToken,
     DATABASE_URL: postgres.url,
+    KEYTURN_STAGE: 'local',
   };
   const adminSecretArn = await platformSecrets(secretsManager, openBao, postgres);
 

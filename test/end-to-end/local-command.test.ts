@@ -84,6 +84,17 @@ test('npm run local -- --detach returns when the AWS CLI, Vault and PostgreSQL c
   expect(rows).toHaveLength(1);
 });
 
+test('a shell that sourced .keyturn/env finds keyturn, and keyturn the stack', async () => {
+  const { code, said } = await withStack('keyturn health --json');
+  // Whether a backend was probed by now is not asked.
+  expect([0, 3]).toContain(code);
+  expect(said).toMatch(/"stage": "local"/);
+  expect(await withStack('command -v keyturn')).toEqual({
+    code: 0,
+    said: `${join(clone, '.keyturn/bin/keyturn')}\n`,
+  });
+});
+
 test('a second start in the same clone is refused, and says how to end the first', async () => {
   const { code, said } = await inClone('npm run local -- --detach');
   expect(code).toBe(1);
