@@ -27,7 +27,9 @@ const lockFile = z.object({
   ),
 });
 const { packages } = lockFile.parse(JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')));
-const installed = Object.entries(packages).filter(([path]) => path !== '');
+/** What is in this repository: the package itself, and the binaries of the local stack. */
+const own = ['', 'local/binaries', 'node_modules/keyturn-local-binaries'];
+const installed = Object.entries(packages).filter(([path]) => !own.includes(path));
 const production = installed.filter(([, one]) => !one.dev && !one.devOptional && !one.optional);
 
 /** Licences that ask for no more than to be named. */
