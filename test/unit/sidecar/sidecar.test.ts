@@ -253,10 +253,10 @@ test('a watch whose caller is gone before the secret is there listens to nothing
     });
   const watch = ask(`/secretsmanager/watch?secretId=${secret}`);
   watch.on('error', () => undefined).end();
-  await expect.poll(() => store.fetches).toHaveLength(1);
+  await vi.waitUntil(() => store.fetches.length === 1, { timeout: 4_000 });
   expect((await metrics()).status).toBe(429);
   watch.destroy();
-  await expect.poll(async () => (await metrics()).status).toBe(200);
+  await vi.waitUntil(async () => (await metrics()).status === 200, { timeout: 4_000 });
   read.resolve();
   await agent.get(secret);
   await settled();
