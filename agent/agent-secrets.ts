@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { isMainThread, threadId } from 'node:worker_threads';
 import type { SecretsManagerClientConfig } from '@aws-sdk/client-secrets-manager';
 import type { SNSClient } from '@aws-sdk/client-sns';
 import type { SQSClient } from '@aws-sdk/client-sqs';
@@ -35,7 +36,7 @@ export interface AgentSecretsOptions
   readonly topicArn?: string;
   /** The Keyturn bus, to publish "Secret Adopted" on. Without it nothing is published. */
   readonly eventBusName?: string;
-  /** Tells the instances of an agent apart. Default: host name and process id. */
+  /** Tells the instances of an agent apart. Default: host name and process id, and from a process's second one on its number. */
   readonly instanceId?: string;
   /** Region, endpoint, credentials and the like. What is left out is found as the AWS SDK finds it. */
   readonly aws?: Pick<
@@ -81,7 +82,7 @@ export class AgentSecrets implements AsyncDisposable {
 
   constructor(options: AgentSecretsOptions) {
     this.#options = options;
-    this.#instanceId = options.instanceId ?? `${hostname()}-${process.pid}`;
+    this.#instanceId = options.instanceId ?? ownInstanceId(options.agentId);
     this.#adopted = this.#adoptionListeners();
     this.#source = options.source ?? this.#ownSource();
     this.#cache = new SecretCache(this.#source, {
@@ -280,6 +281,7 @@ export class AgentSecrets implements AsyncDisposable {
     if (topicArn === undefined) return undefined;
     let sns: SNSClient | undefined;
     return async () => {
+      this.#queue?.abandon();
       const { SNSClient } = await import('@aws-sdk/client-sns');
       sns ??= this.#own(new SNSClient({ ...CLIENT, ...aws }));
       const instanceId = this.#instanceId;
@@ -308,6 +310,17 @@ export class AgentSecrets implements AsyncDisposable {
     this.#sqsClient ??= this.#options.sqs ?? this.#own(agentSqs(this.#options.aws));
     return this.#sqsClient;
   }
+}
+
+/** How many agents of an id this thread has made. */
+const made = new Map<string, number>();
+
+/** Another one for each agent of the process, whose first keeps its own when it starts again. */
+function ownInstanceId(agentId: string): string {
+  const number = (made.get(agentId) ?? 0) + 1;
+  made.set(agentId, number);
+  const thread = isMainThread ? [] : [`t${threadId}`];
+  return [hostname(), process.pid, ...thread, ...(number > 1 ? [number] : [])].join('-');
 }
 
 /** See {@link AgentSecrets}. */

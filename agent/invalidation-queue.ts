@@ -15,6 +15,8 @@ import { agentQueuePrefix, queueDigits } from '../shared/notification/agent-name
 /** A queue of one agent instance, subscribed to the invalidations of its agent. Disposing it removes both. */
 export interface InvalidationQueue extends AsyncDisposable {
   readonly queueUrl: string;
+  /** Says no more that it lives, and removes nothing: for one that is gone, before it is made anew. */
+  abandon(): void;
 }
 
 export interface InvalidationQueueOptions {
@@ -97,6 +99,7 @@ export async function openInvalidationQueue(options: InvalidationQueueOptions): 
     const alive = setInterval(() => void tag().catch(() => undefined), SEEN_EVERY_MS).unref();
     return {
       queueUrl,
+      abandon: () => clearInterval(alive),
       async [Symbol.asyncDispose]() {
         clearInterval(alive);
         // Both are tried. A subscription whose queue is gone stays in the topic until somebody removes it.

@@ -1,0 +1,134 @@
+import { hostname } from 'node:os';
+import { SNSClient, SubscribeCommand, UnsubscribeCommand } from '@aws-sdk/client-sns';
+import {
+  CreateQueueCommand,
+  DeleteMessageBatchCommand,
+  DeleteQueueCommand,
+  GetQueueAttributesCommand,
+  ListQueuesCommand,
+  QueueDoesNotExist,
+  ReceiveMessageCommand,
+  SQSClient,
+  TagQueueCommand,
+} from '@aws-sdk/client-sqs';
+import { mockClient } from 'aws-sdk-client-mock';
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { type AgentSecretsOptions, createAgentSecrets } from '../../../agent/index.ts';
+import { queueName } from '../../../agent/invalidation-queue.ts';
+import { Store } from './setting.ts';
+
+const sqs = mockClient(SQSClient);
+const sns = mockClient(SNSClient);
+afterAll(() => {
+  sqs.restore();
+  sns.restore();
+});
+const topicArn = 'arn:aws:sns:eu-central-1:123456789012:invalidations';
+const failure = { message: 'the message', $metadata: {} };
+/** Queues that are there. */
+const queues = new Set<string>();
+/** What the next polls meet; after them one waits until the agent closes. */
+const polls: (string[] | Error)[] = [];
+const said: string[] = [];
+let subscriptions = 0;
+
+beforeEach(() => {
+  sqs.reset();
+  sns.reset();
+  for (const list of [polls, said]) list.length = 0;
+  queues.clear();
+  subscriptions = 0;
+  sqs.on(CreateQueueCommand).callsFake(async ({ QueueName }: { QueueName: string }) => {
+    queues.add(QueueName);
+    return { QueueUrl: QueueName };
+  });
+  sqs
+    .on(GetQueueAttributesCommand)
+    .resolves({ Attributes: { QueueArn: 'arn:aws:sqs:eu-central-1:1:queue' } });
+  sqs.on(TagQueueCommand).resolves({});
+  sqs.on(ListQueuesCommand).resolves({});
+  sqs.on(DeleteMessageBatchCommand).resolves({});
+  sqs.on(DeleteQueueCommand).callsFake(async ({ QueueUrl }: { QueueUrl: string }) => queues.delete(QueueUrl));
+  sqs.on(ReceiveMessageCommand).callsFake(async () => {
+    const next = polls.shift();
+    if (next instanceof Error) throw next;
+    if (next) return { Messages: next.map((Body) => ({ Body, ReceiptHandle: 'r' })) };
+    return closing.promise;
+  });
+  sns.on(SubscribeCommand).callsFake(async () => {
+    subscriptions += 1;
+    return { SubscriptionArn: `${topicArn}:${subscriptions}` };
+  });
+  sns.on(UnsubscribeCommand).resolves({});
+});
+let closing = Promise.withResolvers<never>();
+beforeEach(() => {
+  closing = Promise.withResolvers<never>();
+  closing.promise.catch(() => undefined);
+});
+
+function agentOn(agentId: string, options: Partial<AgentSecretsOptions> = {}) {
+  const agent = createAgentSecrets({
+    agentId,
+    topicArn,
+    source: new Store(),
+    aws: { region: 'eu-central-1' },
+    log: { warn: (message, fields) => said.push(`${message}: ${Object.values(fields).join()}`) },
+    ...options,
+  });
+  return {
+    agent,
+    close: async () => {
+      const closed = agent.close();
+      closing.reject(new Error('aborted'));
+      await closed;
+    },
+  };
+}
+const until = (condition: () => boolean) => vi.waitUntil(condition, { timeout: 4_000 });
+
+describe('two agents of one id in one process', () => {
+  test('have a queue each, and one keeps its own when the other closes', async () => {
+    const one = agentOn('pair-1');
+    const other = agentOn('pair-1');
+    await until(() => queues.size === 2);
+    const own = queueName('pair-1', `${hostname()}-${process.pid}`);
+    expect([...queues], 'the first keeps its name through restarts').toEqual([
+      own,
+      queueName('pair-1', `${hostname()}-${process.pid}-2`),
+    ]);
+    await one.close();
+    expect([...queues]).toEqual([queueName('pair-1', `${hostname()}-${process.pid}-2`)]);
+    await other.close();
+  });
+
+  test('are not counted with those of another id, or that say who they are', async () => {
+    const agents = [agentOn('pair-2'), agentOn('pair-3'), agentOn('pair-3', { instanceId: 'pod-1' })];
+    await until(() => queues.size === 3);
+    expect(queues).toEqual(
+      new Set([
+        queueName('pair-2', `${hostname()}-${process.pid}`),
+        queueName('pair-3', `${hostname()}-${process.pid}`),
+        queueName('pair-3', 'pod-1'),
+      ]),
+    );
+    for (const { close } of agents) await close();
+  });
+});
+
+describe('a queue that is made anew', () => {
+  afterEach(() => vi.useRealTimers());
+
+  test('is the only one that says it lives, under its own subscription', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    polls.push([], new QueueDoesNotExist(failure));
+    const { close } = agentOn('billing-7');
+    await until(() => subscriptions === 2 && vi.getTimerCount() > 0);
+    sqs.resetHistory();
+    await vi.advanceTimersByTimeAsync(6 * 3_600_000);
+    const tags = sqs.commandCalls(TagQueueCommand).map(({ args }) => args[0].input.Tags);
+    expect(tags).toMatchObject([{ 'keyturn:subscription': `${topicArn}:2` }]);
+    await close();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
