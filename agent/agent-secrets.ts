@@ -285,7 +285,7 @@ export class AgentSecrets implements AsyncDisposable {
       const { SNSClient } = await import('@aws-sdk/client-sns');
       sns ??= this.#own(new SNSClient({ ...CLIENT, ...aws }));
       const instanceId = this.#instanceId;
-      const made = { sqs: this.#sqs(), sns, topicArn, agentId, instanceId };
+      const made = { sqs: this.#sqs(), sns, topicArn, agentId, instanceId, ...(log && { log }) };
       this.#queue = await openInvalidationQueue(made);
       // Nobody waits for it, and an agent that may not do it hears no worse.
       sweepInvalidationQueues(made).catch((error: unknown) => {

@@ -11,6 +11,7 @@ import {
   TagQueueCommand,
 } from '@aws-sdk/client-sqs';
 import { agentQueuePrefix, queueDigits } from '../shared/notification/agent-names.ts';
+import { type AgentLog, warn } from './log.ts';
 
 /** A queue of one agent instance, subscribed to the invalidations of its agent. Disposing it removes both. */
 export interface InvalidationQueue extends AsyncDisposable {
@@ -27,6 +28,7 @@ export interface InvalidationQueueOptions {
   readonly agentId: string;
   /** Two instances with the same id would share a queue, and each miss what the other reads. */
   readonly instanceId: string;
+  readonly log?: AgentLog;
 }
 
 /** What is older is no news: the TTL of the cache has made up for it. */
@@ -47,7 +49,7 @@ const GONE_AFTER_MS = 24 * 3_600_000;
  */
 export async function openInvalidationQueue(options: InvalidationQueueOptions): Promise<InvalidationQueue> {
   const { sqs, sns, topicArn, agentId, instanceId } = options;
-  const { SubscribeCommand, UnsubscribeCommand } = await import('@aws-sdk/client-sns');
+  const { UnsubscribeCommand } = await import('@aws-sdk/client-sns');
   const wanted = {
     QueueName: queueName(agentId, instanceId),
     Attributes: {
@@ -74,19 +76,7 @@ export async function openInvalidationQueue(options: InvalidationQueueOptions): 
     const { Attributes } = await sqs.send(
       new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ['QueueArn'] }),
     );
-    const { SubscriptionArn } = await sns.send(
-      new SubscribeCommand({
-        TopicArn: topicArn,
-        Protocol: 'sqs',
-        Endpoint: Attributes?.QueueArn,
-        ReturnSubscriptionArn: true,
-        Attributes: {
-          RawMessageDelivery: 'true',
-          FilterPolicyScope: 'MessageBody',
-          FilterPolicy: JSON.stringify({ agentId: [agentId] }),
-        },
-      }),
-    );
+    const SubscriptionArn = await subscribed(Attributes?.QueueArn ?? '', options);
     const tag = () =>
       sqs.send(
         new TagQueueCommand({
@@ -114,6 +104,43 @@ export async function openInvalidationQueue(options: InvalidationQueueOptions): 
   } catch (error) {
     await deleteQueue().catch(() => undefined);
     throw error;
+  }
+}
+
+/**
+ * Subscribes a queue to the notices of its own agent: to those of all agents where the topic takes no more filters (AWS's quota is
+ * 200 a topic), and where the queue is subscribed without one since it didn't. The listener drops those of others.
+ */
+async function subscribed(
+  queueArn: string,
+  { sns, topicArn, agentId, log }: InvalidationQueueOptions,
+): Promise<string | undefined> {
+  const { FilterPolicyLimitExceededException, InvalidParameterException, SubscribeCommand } = await import(
+    '@aws-sdk/client-sns'
+  );
+  const subscribe = async (filter: Readonly<Record<string, string>>) => {
+    const { SubscriptionArn } = await sns.send(
+      new SubscribeCommand({
+        TopicArn: topicArn,
+        Protocol: 'sqs',
+        Endpoint: queueArn,
+        ReturnSubscriptionArn: true,
+        Attributes: { RawMessageDelivery: 'true', ...filter },
+      }),
+    );
+    return SubscriptionArn;
+  };
+  try {
+    const FilterPolicy = JSON.stringify({ agentId: [agentId] });
+    return await subscribe({ FilterPolicyScope: 'MessageBody', FilterPolicy });
+  } catch (error) {
+    const isFull = error instanceof FilterPolicyLimitExceededException;
+    if (!isFull && !(error instanceof InvalidParameterException)) throw error;
+    const subscription = await subscribe({});
+    warn(log, "The queue hears other agents' notices too, and drops them: its subscription has no filter", {
+      error: error.name,
+    });
+    return subscription;
   }
 }
 

@@ -77,6 +77,8 @@ export class InvalidationListener implements AsyncDisposable {
   readonly #polling: Promise<void>;
   #queueUrl: string | undefined;
   #connected = false;
+  /** Said once: a subscription without a filter brings them all the time. */
+  #hearsOthers = false;
 
   constructor(options: InvalidationOptions) {
     this.#options = options;
@@ -147,7 +149,11 @@ export class InvalidationListener implements AsyncDisposable {
     const { sqs, agentId, notice } = this.#options;
     for (const { Body = '', MessageId = '' } of messages) {
       const receipt = receive(Body, agentId, notice);
-      if (receipt !== 'noticed') this.#warn('A message had no effect', { receipt, messageId: MessageId });
+      if (receipt === 'noticed') continue;
+      const isOthers = receipt === "another agent's";
+      if (isOthers && this.#hearsOthers) continue;
+      this.#hearsOthers ||= isOthers;
+      this.#warn('A message had no effect', { receipt, messageId: MessageId });
     }
     const entries = messages.map(({ ReceiptHandle }, index) => ({ Id: String(index), ReceiptHandle }));
     if (entries.length === 0) return;

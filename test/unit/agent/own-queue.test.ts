@@ -1,5 +1,11 @@
 import { hostname } from 'node:os';
-import { SNSClient, SubscribeCommand, UnsubscribeCommand } from '@aws-sdk/client-sns';
+import {
+  FilterPolicyLimitExceededException,
+  InvalidParameterException,
+  SNSClient,
+  SubscribeCommand,
+  UnsubscribeCommand,
+} from '@aws-sdk/client-sns';
 import {
   CreateQueueCommand,
   DeleteMessageBatchCommand,
@@ -15,7 +21,7 @@ import { mockClient } from 'aws-sdk-client-mock';
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type AgentSecretsOptions, createAgentSecrets } from '../../../agent/index.ts';
 import { queueName } from '../../../agent/invalidation-queue.ts';
-import { Store } from './setting.ts';
+import { Store, secret, versionIdOf } from './setting.ts';
 
 const sqs = mockClient(SQSClient);
 const sns = mockClient(SNSClient);
@@ -131,4 +137,46 @@ describe('a queue that is made anew', () => {
     await close();
     expect(vi.getTimerCount()).toBe(0);
   });
+});
+
+describe('where the topic takes no more filters', () => {
+  const noticeFor = (agentId: string, store: Store) => {
+    const { versionCreatedAt, movedAt, ...ids } = store.rotate();
+    return JSON.stringify({
+      schemaVersion: 1,
+      agentId,
+      ...ids,
+      versionCreatedAt: new Date(versionCreatedAt).toISOString(),
+      movedAt: new Date(movedAt).toISOString(),
+    });
+  };
+
+  test.each([
+    ['for there are too many', new FilterPolicyLimitExceededException(failure)],
+    ['for the queue is subscribed without one', new InvalidParameterException(failure)],
+  ])(
+    "an agent subscribes without one (%s), says so once, and drops other agents' notices",
+    async (_, error) => {
+      sns.on(SubscribeCommand).callsFake(async ({ Attributes }: { Attributes: Record<string, string> }) => {
+        if (Attributes.FilterPolicy) throw error;
+        expect(Attributes).toEqual({ RawMessageDelivery: 'true' });
+        return { SubscriptionArn: `${topicArn}:1` };
+      });
+      const store = new Store();
+      const [theirs, own] = [noticeFor('billing-8', store), noticeFor('billing-7', store)];
+      polls.push([], [theirs, theirs], [theirs, own]);
+      const { agent, close } = agentOn('billing-7', { source: store });
+      await until(() => sqs.commandCalls(DeleteMessageBatchCommand).length === 2);
+      await agent.get(secret);
+      expect(
+        store.fetches.map(({ versionId }) => versionId),
+        'by the id that it was told',
+      ).toEqual([versionIdOf(2)]);
+      expect(said).toEqual([
+        `The queue hears other agents' notices too, and drops them: its subscription has no filter: ${error.name}`,
+        "A message had no effect: another agent's,",
+      ]);
+      await close();
+    },
+  );
 });
