@@ -54,8 +54,8 @@ export class AgentVault implements AsyncDisposable {
     this.#options = options;
     this.#timing = { now, random, wait: options.wait ?? wait };
     this.#tokens = new TokenKeeper(vaultApi(options), options.login, this.#timing);
-    this.#tokens.onReplaced(async () => {
-      await Promise.all([...this.#leases.values()].map((lease) => lease.replace()));
+    this.#tokens.onReplaced(async (old) => {
+      await Promise.all([...this.#leases.values()].map((lease) => lease.leave(old)));
     });
   }
 

@@ -1,8 +1,13 @@
 import { z } from 'zod';
 import { SecretValue } from '../../shared/credential/secret-value.ts';
 import { told } from '../adoption.ts';
-import { SecretDeniedError, SecretNotFoundError, SourceUnreachableError } from '../errors.ts';
-import { dueAfter, type Timing, type TokenKeeper } from './token.ts';
+import {
+  AgentClosedError,
+  SecretDeniedError,
+  SecretNotFoundError,
+  SourceUnreachableError,
+} from '../errors.ts';
+import { dueAfter, type Timing, type TokenKeeper, type VaultToken } from './token.ts';
 
 /** A login that Vault made for this agent alone, for a time. */
 export interface DatabaseCredential {
@@ -27,13 +32,15 @@ const RETRY_MS = 2_000;
 
 interface Held {
   readonly credential: DatabaseCredential;
-  readonly renewable: boolean;
-  readonly expiresAt: number;
+  /** Vault revokes the login with it. */
+  readonly token: VaultToken;
+  renewable: boolean;
+  expiresAt: number;
 }
 
 /**
  * Keeps a dynamic login of one database role: renewed at two thirds of its lease, replaced by another where it can't be
- * renewed any more, and when the token that it hangs on is replaced. The one that was replaced works on until its lease ends.
+ * renewed any more, and where the token that it hangs on is replaced. The one that was replaced works on until its lease ends.
  */
 export class DatabaseLease implements AsyncDisposable {
   readonly #tokens: TokenKeeper;
@@ -55,8 +62,15 @@ export class DatabaseLease implements AsyncDisposable {
 
   async current(): Promise<DatabaseCredential> {
     const held = this.#held;
-    if (held && this.#timing.now() < held.expiresAt) return held.credential;
-    return (await this.#replaced()).credential;
+    if (held && this.#timing.now() < Math.min(held.expiresAt, held.token.expiresAt)) return held.credential;
+    try {
+      return (await this.#replaced()).credential;
+    } catch (error) {
+      // A Vault that is away revokes nothing: what its token left may work on, until Vault is back or the lease ends.
+      const mayWork = held && this.#timing.now() < held.expiresAt;
+      if (mayWork && error instanceof SourceUnreachableError) return held.credential;
+      throw error;
+    }
   }
 
   onChange(listener: (credential: DatabaseCredential) => void): Disposable {
@@ -64,9 +78,13 @@ export class DatabaseLease implements AsyncDisposable {
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
 
-  /** Another login in place of the one that is held, if one is: its token is about to go. */
-  async replace(): Promise<void> {
-    if (this.#held) await this.#replaced();
+  /** Another login in place of the one that hangs on this token, if one does: Vault revokes them together. */
+  async leave(token: VaultToken): Promise<void> {
+    this.#endWith(token);
+    // What is just being made may hang on it too.
+    await this.#issuing?.catch(() => undefined);
+    const held = this.#endWith(token);
+    if (held) await this.#prolong(held);
   }
 
   /** Revokes every login that was made: the database refuses them from here on. */
@@ -91,7 +109,9 @@ export class DatabaseLease implements AsyncDisposable {
   }
 
   async #issued(): Promise<Held> {
-    const answer = issued.safeParse(await this.#tokens.request('GET', this.#path));
+    if (this.#closing.signal.aborted) throw new AgentClosedError('The Vault client is closed');
+    const { answer: given, token } = await this.#tokens.answered('GET', this.#path);
+    const answer = issued.safeParse(given);
     if (!answer.success)
       throw new SourceUnreachableError(`Vault answered in an unknown shape for ${this.#path}`);
     const { lease_id: leaseId, lease_duration: ttlSeconds, renewable, data } = answer.data;
@@ -102,7 +122,7 @@ export class DatabaseLease implements AsyncDisposable {
       leaseId,
       ttlSeconds,
     });
-    const held = { credential, renewable, expiresAt: this.#timing.now() + ttlSeconds * 1_000 };
+    const held = { credential, token, renewable, expiresAt: this.#timing.now() + ttlSeconds * 1_000 };
     this.#held = held;
     for (const listener of this.#listeners) told(listener, credential);
     const keeping = this.#keep(held).finally(() => this.#keeping.delete(keeping));
@@ -113,44 +133,50 @@ export class DatabaseLease implements AsyncDisposable {
   /** Until another login takes its place. */
   async #keep(held: Held): Promise<void> {
     const { now, wait, random } = this.#timing;
-    const { signal } = this.#closing;
-    for (let kept = held; !signal.aborted; ) {
-      await wait(dueAfter(kept.expiresAt - now(), random()), signal).catch(() => undefined);
-      if (signal.aborted || this.#held !== kept) return;
-      kept = await this.#prolonged(kept, signal);
-      if (this.#held !== kept) return;
+    while (this.#isHeld(held)) {
+      await wait(dueAfter(held.expiresAt - now(), random()), this.#closing.signal).catch(() => undefined);
+      await this.#prolong(held);
     }
   }
 
-  /** The same login with more time; the same as it was where another took its place. Tries until one or the other. */
-  async #prolonged(held: Held, signal: AbortSignal): Promise<Held> {
-    const { credential } = held;
-    while (!signal.aborted) {
+  /** Gives the login more time, or puts another in its place. Tries until one or the other is so. */
+  async #prolong(held: Held): Promise<void> {
+    while (this.#isHeld(held)) {
       try {
-        const ttlMs = held.renewable ? await this.#renewedTtlMs(credential) : 0;
-        if (ttlMs < credential.ttlSeconds * 1_000 * WORTH_RENEWING) {
-          await this.#replaced();
-          return held;
-        }
-        if (this.#held === held) this.#held = { ...held, expiresAt: this.#timing.now() + ttlMs };
-        return this.#held ?? held;
+        if (held.renewable && (await this.#isRenewed(held))) return;
+        // Whoever asked may have got another meanwhile.
+        if (this.#isHeld(held)) await this.#replaced();
       } catch {
         // Vault is away. When the lease has ended meanwhile, whoever asks for the login is told.
-        await this.#timing.wait(RETRY_MS, signal).catch(() => undefined);
+        await this.#timing.wait(RETRY_MS, this.#closing.signal).catch(() => undefined);
       }
     }
+  }
+
+  #isHeld(held: Held): boolean {
+    return this.#held === held && !this.#closing.signal.aborted;
+  }
+
+  /** The login, if it hangs on this token: no renewal carries it beyond the token's end. */
+  #endWith(token: VaultToken): Held | undefined {
+    const held = this.#held;
+    if (held?.token !== token) return undefined;
+    held.renewable = false;
+    held.expiresAt = Math.min(held.expiresAt, token.expiresAt);
     return held;
   }
 
-  /** 0 where Vault refuses: the lease is over, or may not be renewed. */
-  async #renewedTtlMs({ leaseId, ttlSeconds }: DatabaseCredential): Promise<number> {
+  /** Not where a renewal brings no more: the lease is over, may not be renewed, or nears its max TTL. */
+  async #isRenewed(held: Held): Promise<boolean> {
+    const { leaseId, ttlSeconds } = held.credential;
     try {
       const body = { lease_id: leaseId, increment: ttlSeconds };
-      return (
-        renewal.parse(await this.#tokens.request('PUT', 'sys/leases/renew', body)).lease_duration * 1_000
-      );
+      const answer = renewal.parse(await this.#tokens.request('PUT', 'sys/leases/renew', body));
+      if (answer.lease_duration < ttlSeconds * WORTH_RENEWING) return false;
+      held.expiresAt = this.#timing.now() + answer.lease_duration * 1_000;
+      return true;
     } catch (error) {
-      if (error instanceof SecretDeniedError || error instanceof SecretNotFoundError) return 0;
+      if (error instanceof SecretDeniedError || error instanceof SecretNotFoundError) return false;
       throw error;
     }
   }

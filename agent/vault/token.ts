@@ -1,16 +1,16 @@
 import { z } from 'zod';
 import { SecretValue } from '../../shared/credential/secret-value.ts';
 import { type Clock, LONGEST_TIMER_MS } from '../clock.ts';
-import { SecretDeniedError, SourceUnreachableError } from '../errors.ts';
+import { AgentClosedError, SecretDeniedError, SourceUnreachableError } from '../errors.ts';
 import type { VaultApi } from './api.ts';
 import type { VaultLogin } from './login.ts';
 
-/** A token of Vault's, as we hold it. Times by the keeper's clock, in milliseconds. */
+/** A token of Vault's, as we hold it; a renewal puts its end off. Times by the keeper's clock, in milliseconds. */
 export interface VaultToken {
   readonly value: SecretValue;
-  readonly renewable: boolean;
   readonly ttlMs: number;
-  readonly expiresAt: number;
+  renewable: boolean;
+  expiresAt: number;
   /** Whether it is ours to revoke. */
   readonly own: boolean;
 }
@@ -28,6 +28,8 @@ const auth = z.object({
 });
 const renewed = z.object({ auth: z.object({ lease_duration: z.number(), renewable: z.boolean() }) });
 const looked = z.object({ data: z.object({ ttl: z.number(), renewable: z.boolean() }) });
+
+type TokenRequest = readonly [method: 'GET' | 'POST' | 'PUT', path: string, body?: object];
 
 /** A renewal that gives less than this share of the first TTL has met the max TTL: time for a new login. */
 const WORTH_RENEWING = 0.5;
@@ -50,10 +52,10 @@ export class TokenKeeper implements AsyncDisposable {
   readonly #login: VaultLogin;
   readonly #timing: Timing;
   readonly #closing = new AbortController();
-  readonly #dependants = new Set<() => Promise<void>>();
+  readonly #dependants = new Set<(old: VaultToken) => Promise<void>>();
   #token: VaultToken | undefined;
   #loggingIn: Promise<VaultToken> | undefined;
-  readonly #keeping = new Set<Promise<void>>();
+  readonly #underWay = new Set<Promise<void>>();
 
   constructor(api: VaultApi, login: VaultLogin, timing: Timing) {
     this.#api = api;
@@ -62,50 +64,71 @@ export class TokenKeeper implements AsyncDisposable {
   }
 
   /** Awaited when a new login has taken the place of a token, before the old one is revoked, and its leases with it. */
-  onReplaced(dependant: () => Promise<void>): void {
+  onReplaced(dependant: (old: VaultToken) => Promise<void>): void {
     this.#dependants.add(dependant);
   }
 
-  /** Does a request with the token. One that is refused is done once more with a new login, for the token may be gone. */
-  async request(method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<unknown> {
+  /** Does a request with the token. One that is refused is done once more with another, if the token is gone. */
+  async request(...request: TokenRequest): Promise<unknown> {
+    return (await this.answered(...request)).answer;
+  }
+
+  /** As `request`, with the token that it was done with: what Vault made for it ends with that one. */
+  async answered(
+    ...[method, path, body]: TokenRequest
+  ): Promise<{ readonly answer: unknown; readonly token: VaultToken }> {
+    const send = async (token: VaultToken) => {
+      const answer = await this.#api(method, path, { token: token.value, ...(body && { body }) });
+      return { answer, token };
+    };
     const token = await this.current();
-    const send = (value: SecretValue) => this.#api(method, path, { token: value, ...(body && { body }) });
     try {
-      return await send(token.value);
+      return await send(token);
     } catch (error) {
-      if (!(error instanceof SecretDeniedError) || (await this.#isAlive(token))) throw error;
-      if (this.#token === token) this.#token = undefined;
-      return send((await this.current()).value);
+      if (!(error instanceof SecretDeniedError) || !(await this.#isGone(token))) throw error;
+      return send(await this.current());
     }
   }
 
   async current(): Promise<VaultToken> {
     const token = this.#token;
-    if (token && this.#timing.now() < token.expiresAt) return token;
-    this.#loggingIn ??= this.#loggedIn().finally(() => {
-      this.#loggingIn = undefined;
-    });
-    return this.#loggingIn;
+    return token && this.#timing.now() < token.expiresAt ? token : this.#replaced();
   }
 
   /** Ends the renewals, and revokes the token if it is ours. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
     await this.#loggingIn?.catch(() => undefined);
-    await Promise.all(this.#keeping);
+    await Promise.all(this.#underWay);
     const token = this.#token;
     this.#token = undefined;
     if (token) await this.#revoke(token);
   }
 
+  /** One login for all who need it. */
+  #replaced(): Promise<VaultToken> {
+    this.#loggingIn ??= this.#loggedIn().finally(() => {
+      this.#loggingIn = undefined;
+    });
+    return this.#loggingIn;
+  }
+
   async #loggedIn(): Promise<VaultToken> {
+    if (this.#closing.signal.aborted) throw new AgentClosedError('The Vault client is closed');
+    const old = this.#token;
     const credential = await this.#login();
     const token =
       'token' in credential ? await this.#adopted(credential.token) : await this.#issued(credential);
     this.#token = token;
-    const keeping = this.#keep(token).finally(() => this.#keeping.delete(keeping));
-    this.#keeping.add(keeping);
+    this.#start(this.#keep(token));
+    if (old) this.#start(this.#leave(old));
     return token;
+  }
+
+  /** What nobody waits for until the end. */
+  #start(work: Promise<void>): void {
+    const underWay = work.finally(() => this.#underWay.delete(underWay));
+    this.#underWay.add(underWay);
   }
 
   async #issued({ path, body }: { readonly path: string; readonly body: object }): Promise<VaultToken> {
@@ -130,39 +153,38 @@ export class TokenKeeper implements AsyncDisposable {
   /** Until another token takes its place. One without an end needs no keeping. */
   async #keep(token: VaultToken): Promise<void> {
     const { now, wait, random } = this.#timing;
-    const { signal } = this.#closing;
-    for (let kept = token; Number.isFinite(kept.ttlMs) && !signal.aborted; ) {
-      await wait(dueAfter(kept.expiresAt - now(), random()), signal).catch(() => undefined);
-      if (signal.aborted || this.#token !== kept) return;
-      kept = await this.#prolonged(kept, signal);
-      if (this.#token !== kept) return;
+    while (Number.isFinite(token.ttlMs) && this.#isHeld(token)) {
+      await wait(dueAfter(token.expiresAt - now(), random()), this.#closing.signal).catch(() => undefined);
+      await this.#prolong(token);
     }
   }
 
-  /** The same token with more time; the same as it was where another took its place. Tries until one or the other. */
-  async #prolonged(token: VaultToken, signal: AbortSignal): Promise<VaultToken> {
-    while (!signal.aborted) {
+  /** Gives the token more time, or puts another in its place. Tries until one or the other is so. */
+  async #prolong(token: VaultToken): Promise<void> {
+    while (this.#isHeld(token)) {
       try {
-        const renewed = token.renewable ? await this.#renewed(token) : undefined;
-        if (renewed) {
-          this.#token = renewed;
-          return renewed;
-        }
-        // What depends on the old token still works while it goes over: the old one is revoked last.
-        await this.#loggedIn();
-        await Promise.allSettled([...this.#dependants].map((goOver) => goOver()));
-        await this.#revoke(token);
-        return token;
+        if (token.renewable && (await this.#isRenewed(token))) return;
+        // A request may have logged in meanwhile.
+        if (this.#isHeld(token)) await this.#replaced();
       } catch {
         // Vault is away. When the token has ended meanwhile, whoever needs it is told.
-        await this.#timing.wait(RETRY_MS, signal).catch(() => undefined);
+        await this.#timing.wait(RETRY_MS, this.#closing.signal).catch(() => undefined);
       }
     }
-    return token;
   }
 
-  /** Undefined where a renewal brings no more: refused, or near the max TTL. */
-  async #renewed(token: VaultToken): Promise<VaultToken | undefined> {
+  #isHeld(token: VaultToken): boolean {
+    return this.#token === token && !this.#closing.signal.aborted;
+  }
+
+  /** What depends on the old token may still work while it goes over: the old one is revoked last. */
+  async #leave(old: VaultToken): Promise<void> {
+    await Promise.allSettled([...this.#dependants].map((goOver) => goOver(old)));
+    await this.#revoke(old);
+  }
+
+  /** Not where a renewal brings no more: refused, or near the max TTL. */
+  async #isRenewed(token: VaultToken): Promise<boolean> {
     const asked = await this.#api('POST', 'auth/token/renew-self', { token: token.value, body: {} }).catch(
       (error: unknown) => {
         if (error instanceof SecretDeniedError) return undefined;
@@ -170,19 +192,26 @@ export class TokenKeeper implements AsyncDisposable {
       },
     );
     const answer = renewed.safeParse(asked);
-    if (!answer.success) return undefined;
+    if (!answer.success) return false;
     const { lease_duration, renewable } = answer.data.auth;
-    if (lease_duration * 1_000 < token.ttlMs * WORTH_RENEWING) return undefined;
-    const expiresAt = this.#timing.now() + lease_duration * 1_000;
-    return { ...token, renewable, expiresAt };
+    if (lease_duration * 1_000 < token.ttlMs * WORTH_RENEWING) return false;
+    token.renewable = renewable;
+    token.expiresAt = this.#timing.now() + lease_duration * 1_000;
+    return true;
   }
 
-  /** Whether Vault still knows a token. If that can't be asked, the refusal it got stands. */
-  async #isAlive({ value }: VaultToken): Promise<boolean> {
-    return this.#api('GET', 'auth/token/lookup-self', { token: value }).then(
-      () => true,
-      (error: unknown) => !(error instanceof SecretDeniedError),
+  /**
+   * Whether a token that was refused is none any more: another has taken its place, or Vault doesn't know it. If that can't be
+   * asked, the refusal stands.
+   */
+  async #isGone(token: VaultToken): Promise<boolean> {
+    if (this.#token !== token) return true;
+    const isGone = await this.#api('GET', 'auth/token/lookup-self', { token: token.value }).then(
+      () => false,
+      (error: unknown) => error instanceof SecretDeniedError,
     );
+    if (isGone) token.expiresAt = this.#timing.now();
+    return isGone;
   }
 
   /** It ends by itself otherwise. */

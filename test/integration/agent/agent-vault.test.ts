@@ -190,6 +190,17 @@ test('a login of the database is this instance’s own, outlives its lease by ot
   expect(await postgres.query(`SELECT rolname FROM pg_roles WHERE rolname LIKE 'v-kubernet%'`)).toEqual([]);
 });
 
+test('a login whose token was revoked, and it with it, is not given out again', async () => {
+  asPod();
+  await put('agents/billing-7/revoked', { n: 1 });
+  await using vault = vaultOf({ ttlMs: 0 });
+  const first = await vault.databaseCredentials('billing');
+  await bao.request('POST', 'sys/leases/revoke-prefix/auth/kubernetes/login');
+  await until('the login is gone', async () => !(await worksInPostgres(first)));
+  await vault.get('agents/billing-7/revoked');
+  expect(await worksInPostgres(await vault.databaseCredentials('billing'))).toBe(true);
+});
+
 test('sealed: what is held is served up to its bound, and then it is unavailable', async () => {
   await put('agents/billing-7/sealed', { n: 1 });
   const file = join(folder, 'token');

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
-import { SecretDeniedError, SourceUnreachableError } from '../../../agent/errors.ts';
+import { AgentClosedError, SecretDeniedError, SourceUnreachableError } from '../../../agent/errors.ts';
 import type { VaultApi } from '../../../agent/vault/api.ts';
 import { type DatabaseCredential, DatabaseLease } from '../../../agent/vault/database-lease.ts';
 import { TokenKeeper } from '../../../agent/vault/token.ts';
@@ -14,9 +14,16 @@ let tokens: TokenKeeper;
 class FakeVault {
   readonly said: string[] = [];
   ttl = 60;
+  leaseTtl = 60;
   maxTtl = 150;
+  leaseMaxTtl = 150;
   away = false;
+  /** Requests for a secret wait for it before their token is looked at. */
+  kv = Promise.resolve();
+  /** The answers to requests for a login wait for it. */
+  database = Promise.resolve();
   #logins = 0;
+  #made = 0;
   readonly #tokens = new Map<string, { until: number; max: number }>();
   readonly #leases = new Map<string, { until: number; max: number; token: string }>();
 
@@ -32,6 +39,7 @@ class FakeVault {
       return { auth: { client_token: name, lease_duration: this.ttl, renewable: true } };
     }
     const name = token?.reveal() ?? '';
+    if (path.startsWith('secret/')) await this.kv;
     const known = this.#tokens.get(name);
     if (!known || known.until <= now) throw new SecretDeniedError('permission denied');
     this.said.push(`${said} by ${name}`);
@@ -44,14 +52,12 @@ class FakeVault {
       return undefined;
     }
     if (path === 'database/creds/billing') {
-      const lease_id = `lease-${this.#leases.size + 1}`;
-      this.#leases.set(lease_id, { until: now + this.ttl, max: now + this.maxTtl, token: name });
-      return {
-        lease_id,
-        lease_duration: this.ttl,
-        renewable: true,
-        data: { username: lease_id, password: 'p' },
-      };
+      this.#made += 1;
+      const lease_id = `lease-${this.#made}`;
+      const lease_duration = this.leaseTtl;
+      this.#leases.set(lease_id, { until: now + lease_duration, max: now + this.leaseMaxTtl, token: name });
+      await this.database;
+      return { lease_id, lease_duration, renewable: true, data: { username: lease_id, password: 'p' } };
     }
     const { lease_id = '' }: { lease_id?: string } = { ...body };
     const lease = this.#leases.get(lease_id);
@@ -61,7 +67,7 @@ class FakeVault {
     }
     if (path === 'sys/leases/renew') {
       if (!lease || !this.works(lease_id)) throw new SecretDeniedError('lease not found');
-      lease.until = Math.min(now + this.ttl, lease.max);
+      lease.until = Math.min(now + this.leaseTtl, lease.max);
       return { lease_duration: lease.until - now };
     }
     return { data: { ttl: known.until - now, renewable: true } };
@@ -74,9 +80,19 @@ class FakeVault {
     return lease !== undefined && lease.until > now && (this.#tokens.get(lease.token)?.until ?? 0) > now;
   }
 
+  /** The tokens that were not revoked and have not ended. */
+  get alive(): readonly string[] {
+    return [...this.#tokens].filter(([, { until }]) => until > time.now() / 1_000).map(([name]) => name);
+  }
+
   /** As an operator would. */
   revoke(name: string): void {
     this.#tokens.delete(name);
+  }
+
+  /** How often something was asked for. */
+  count(prefix: string): number {
+    return this.said.filter((said) => said.startsWith(prefix)).length;
   }
 }
 
@@ -86,6 +102,13 @@ beforeEach(() => {
   const login = async () => ({ path: 'auth/kubernetes/login', body: { role: 'billing', jwt: 'jwt' } });
   tokens = new TokenKeeper(vault.api, login, time);
 });
+
+/** A lease that goes over to another token with the client, as all of a client's do. */
+function leaseOf(keeper = tokens): DatabaseLease {
+  const lease = new DatabaseLease(keeper, 'database/creds/billing', time);
+  keeper.onReplaced((old) => lease.leave(old));
+  return lease;
+}
 
 test('a token is renewed at two thirds of its TTL, and nobody notices', async () => {
   await tokens.current();
@@ -111,8 +134,10 @@ test('before its max TTL another login overlaps, and only then the old token is 
 test('what lives for longer than a timer can wait is renewed early, and not without a pause', async () => {
   const day = 86_400_000;
   vault.ttl = 60 * 86_400;
+  vault.leaseTtl = vault.ttl;
   vault.maxTtl = 10 * vault.ttl;
-  await using lease = new DatabaseLease(tokens, 'database/creds/billing', time);
+  vault.leaseMaxTtl = vault.maxTtl;
+  await using lease = leaseOf();
   const { leaseId } = await lease.current();
   vault.said.length = 0;
   await time.advance(1_000);
@@ -138,6 +163,36 @@ test('a token that was revoked meanwhile costs one more login, not a failure', a
   expect(vault.said).toContain('login token-2');
 });
 
+test('a request that is under way while its token is replaced is done once more with the new one', async () => {
+  const { promise, resolve: goOn } = Promise.withResolvers<void>();
+  vault.kv = promise;
+  const answer = tokens.request('GET', 'secret/data/x');
+  await time.advance(145_000);
+  expect(vault.alive).toEqual(['token-2']);
+  goOn();
+  await expect(answer).resolves.toMatchObject({ data: {} });
+  expect(vault.count('login')).toBe(2);
+});
+
+test('after an outage in which the token ended there is one login, and no token is left behind', async () => {
+  await tokens.current();
+  vault.away = true;
+  await time.advance(61_000);
+  vault.away = false;
+  await tokens.request('GET', 'secret/data/x');
+  await time.advance(10_000);
+  expect(vault.alive).toEqual(['token-2']);
+  await tokens[Symbol.asyncDispose]();
+  expect(vault.alive).toEqual([]);
+});
+
+test('nobody logs in any more once the keeper is disposed of', async () => {
+  await tokens.current();
+  await tokens[Symbol.asyncDispose]();
+  await expect(tokens.request('GET', 'secret/data/x')).rejects.toThrow(AgentClosedError);
+  expect(vault.alive).toEqual([]);
+});
+
 test('a refusal that is about rights stands, and costs no login', async () => {
   const refusing = new TokenKeeper(
     async (method, path, more) => {
@@ -161,7 +216,7 @@ test("another's token is neither revoked nor given up", async () => {
 });
 
 test('at every moment of ten minutes the login works, through renewals, replacements and new tokens', async () => {
-  await using lease = new DatabaseLease(tokens, 'database/creds/billing', time);
+  await using lease = leaseOf();
   const used = new Set<string>();
   const told: string[] = [];
   lease.onChange(({ username }: DatabaseCredential) => told.push(username));
@@ -176,7 +231,7 @@ test('at every moment of ten minutes the login works, through renewals, replacem
 });
 
 test('while Vault is away a login is used to its end and no longer, and then anew at once', async () => {
-  await using lease = new DatabaseLease(tokens, 'database/creds/billing', time);
+  await using lease = leaseOf();
   const { leaseId } = await lease.current();
   vault.away = true;
   await time.advance(50_000);
@@ -187,8 +242,103 @@ test('while Vault is away a login is used to its end and no longer, and then ane
   expect(vault.works((await lease.current()).leaseId)).toBe(true);
 });
 
+test('a login that was revoked with its token is not given out, once the token is known to be gone', async () => {
+  vault.leaseTtl = 3_600;
+  await using lease = leaseOf();
+  await lease.current();
+  vault.revoke('token-1');
+  await tokens.request('GET', 'secret/data/x');
+  expect(vault.works((await lease.current()).leaseId)).toBe(true);
+  expect(vault.count('GET database/creds')).toBe(2);
+});
+
+test('a login that was revoked with its token is replaced, though nobody asks for it', async () => {
+  vault.leaseTtl = 3_600;
+  await using lease = leaseOf();
+  await lease.current();
+  const told: string[] = [];
+  lease.onChange(({ leaseId }) => told.push(leaseId));
+  vault.revoke('token-1');
+  await tokens.request('GET', 'secret/data/x');
+  await time.advance(0);
+  expect(told.map((leaseId) => vault.works(leaseId))).toEqual([true]);
+});
+
+test('a machine that was suspended for longer than its token lives gives out no login of that time', async () => {
+  vault.leaseTtl = 3_600;
+  await using lease = leaseOf();
+  await lease.current();
+  time.suspend(100_000);
+  expect(vault.works((await lease.current()).leaseId)).toBe(true);
+  expect(vault.count('GET database/creds')).toBe(2);
+});
+
+test('while Vault is away and can revoke nothing, a login outlives its token, and is replaced when Vault is back', async () => {
+  vault.leaseTtl = 3_600;
+  await using lease = leaseOf();
+  const { leaseId } = await lease.current();
+  vault.away = true;
+  await time.advance(600_000);
+  expect((await lease.current()).leaseId).toBe(leaseId);
+  vault.away = false;
+  await time.advance(5_000);
+  expect(vault.works((await lease.current()).leaseId)).toBe(true);
+});
+
+test('after an outage in which the lease ended there is one login', async () => {
+  vault.ttl = 3_600;
+  await using lease = leaseOf();
+  await lease.current();
+  vault.away = true;
+  await time.advance(61_000);
+  vault.away = false;
+  const { leaseId } = await lease.current();
+  await time.advance(10_000);
+  expect((await lease.current()).leaseId).toBe(leaseId);
+  expect(vault.count('GET database/creds')).toBe(2);
+});
+
+test('a token at its max TTL is not revoked before the logins have gone over, however long the database takes', async () => {
+  vault.leaseTtl = 3_600;
+  let isFailing = false;
+  const keeper = new TokenKeeper(
+    async (method, path, more) => {
+      if (path.startsWith('database/') && isFailing) throw new SourceUnreachableError('500');
+      return vault.api(method, path, more);
+    },
+    async () => ({ path: 'auth/kubernetes/login', body: {} }),
+    time,
+  );
+  await using lease = leaseOf(keeper);
+  await lease.current();
+  for (let second = 0; second < 200; second += 1) {
+    isFailing = second < 146;
+    const { leaseId } = await lease.current();
+    expect(vault.works(leaseId), `${leaseId} at ${second} s`).toBe(true);
+    await time.advance(1_000);
+  }
+  expect(vault.alive).toEqual(['token-2']);
+});
+
+test('a login that is being made while its token is replaced is replaced as well', async () => {
+  const { promise, resolve: answer } = Promise.withResolvers<void>();
+  vault.leaseTtl = 3_600;
+  await using lease = leaseOf();
+  await tokens.current();
+  await time.advance(120_000);
+  vault.database = promise;
+  const made = lease.current();
+  await time.advance(25_000);
+  expect(vault.count('login')).toBe(2);
+  answer();
+  await made;
+  await time.advance(1_000);
+  expect(vault.alive).toEqual(['token-2']);
+  expect(vault.works((await lease.current()).leaseId)).toBe(true);
+});
+
 test('disposing revokes what was made, logins first, and forgets it', async () => {
-  const lease = new DatabaseLease(tokens, 'database/creds/billing', time);
+  const lease = leaseOf();
   const { leaseId, password } = await lease.current();
   await lease[Symbol.asyncDispose]();
   await tokens[Symbol.asyncDispose]();

@@ -16,10 +16,16 @@ export class VirtualTime implements Timing {
       const sleeper = { at: this.#now + (ms > LONGEST_TIMER_MS ? 1 : ms), wake: resolve };
       this.#sleepers.push(sleeper);
       signal.addEventListener('abort', () => {
-        this.#sleepers = this.#sleepers.filter((other) => other !== sleeper);
+        this.#sleepers = this.#sleepers.filter(({ wake }) => wake !== resolve);
         reject(signal.reason);
       });
     });
+
+  /** As a suspended machine does: time goes by, and no timer with it. */
+  suspend(ms: number): void {
+    this.#now += ms;
+    this.#sleepers = this.#sleepers.map((sleeper) => ({ ...sleeper, at: sleeper.at + ms }));
+  }
 
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
