@@ -48,7 +48,9 @@ export function changeOf(versionId: string, facts: LabelFacts, movedAt?: Date): 
     return { kind: isOld ? 'stale' : 'unseen' };
   }
   if (created === undefined) return { kind: 'unseen' };
-  const newest = Object.values(createdAt).every((date) => date <= created);
+  // The next rotation may have begun. A later version of another kind may have been in force: this one came back by hand.
+  const isNext = (id: string) => stagesOf(id, stages).join() === 'AWSPENDING';
+  const newest = Object.entries(createdAt).every(([id, date]) => date <= created || isNext(id));
   const rotated =
     own.includes('AWSPENDING') || (newest && lastRotatedAt !== undefined && lastRotatedAt >= created);
   return {

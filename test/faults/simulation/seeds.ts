@@ -21,4 +21,6 @@ export const keptSeeds: readonly number[] = [
   219,
   // An agent whose read failed while it looked for a noticed version began its waits anew, and gave up sooner than reads lag.
   341,
+  // A rotation whose event was read when the next had begun was announced as a change by hand, and the end of its grace not scheduled.
+  380,
 ];
