@@ -139,6 +139,17 @@ export class AgentVault implements AsyncDisposable {
     return this.#lease(role, mount).current();
   }
 
+  /**
+   * As `databaseCredentials`, but another login: for one whom the database has just refused what that gave. At most once in two
+   * seconds a role; in between, and while Vault is out of reach, it is as `databaseCredentials`.
+   */
+  async refreshDatabaseCredentials(
+    role: string,
+    { mount = 'database' }: { readonly mount?: string } = {},
+  ): Promise<DatabaseCredential> {
+    return this.#lease(role, mount).refresh();
+  }
+
   /** Tells of each login that takes the place of another. Dispose of it to stop. */
   onDatabaseCredentials(
     role: string,

@@ -29,11 +29,14 @@ const renewal = z.object({ lease_duration: z.number() });
 /** A renewal that gives less than this share of the first TTL has met the max TTL: time for another login. */
 const WORTH_RENEWING = 0.5;
 const RETRY_MS = 2_000;
+/** A younger login is not replaced on demand, so that a database that refuses everyone isn't flooded with logins. */
+const REFRESH_EVERY_MS = 2_000;
 
 interface Held {
   readonly credential: DatabaseCredential;
   /** Vault revokes the login with it. */
   readonly token: VaultToken;
+  readonly madeAt: number;
   renewable: boolean;
   expiresAt: number;
 }
@@ -63,14 +66,14 @@ export class DatabaseLease implements AsyncDisposable {
   async current(): Promise<DatabaseCredential> {
     const held = this.#held;
     if (held && this.#timing.now() < Math.min(held.expiresAt, held.token.expiresAt)) return held.credential;
-    try {
-      return (await this.#replaced()).credential;
-    } catch (error) {
-      // A Vault that is away revokes nothing: what its token left may work on, until Vault is back or the lease ends.
-      const mayWork = held && this.#timing.now() < held.expiresAt;
-      if (mayWork && error instanceof SourceUnreachableError) return held.credential;
-      throw error;
-    }
+    return this.#another();
+  }
+
+  /** As `current`, but another login, if the one that is held is two seconds old. While Vault is out of reach it is as `current`. */
+  async refresh(): Promise<DatabaseCredential> {
+    const held = this.#held;
+    const isNew = held && this.#timing.now() - held.madeAt < REFRESH_EVERY_MS;
+    return isNew ? this.current() : this.#another();
   }
 
   onChange(listener: (credential: DatabaseCredential) => void): Disposable {
@@ -101,6 +104,18 @@ export class DatabaseLease implements AsyncDisposable {
     await Promise.allSettled(revoked);
   }
 
+  async #another(): Promise<DatabaseCredential> {
+    const held = this.#held;
+    try {
+      return (await this.#replaced()).credential;
+    } catch (error) {
+      // A Vault that is away revokes nothing: what is held may work on, without its token too, until Vault is back or the lease ends.
+      const mayWork = held && this.#timing.now() < held.expiresAt;
+      if (mayWork && error instanceof SourceUnreachableError) return held.credential;
+      throw error;
+    }
+  }
+
   #replaced(): Promise<Held> {
     this.#issuing ??= this.#issued().finally(() => {
       this.#issuing = undefined;
@@ -122,7 +137,8 @@ export class DatabaseLease implements AsyncDisposable {
       leaseId,
       ttlSeconds,
     });
-    const held = { credential, token, renewable, expiresAt: this.#timing.now() + ttlSeconds * 1_000 };
+    const madeAt = this.#timing.now();
+    const held = { credential, token, madeAt, renewable, expiresAt: madeAt + ttlSeconds * 1_000 };
     this.#held = held;
     for (const listener of this.#listeners) told(listener, credential);
     const keeping = this.#keep(held).finally(() => this.#keeping.delete(keeping));

@@ -337,6 +337,39 @@ test('a login that is being made while its token is replaced is replaced as well
   expect(vault.works((await lease.current()).leaseId)).toBe(true);
 });
 
+test('whoever was refused gets another login, and all who were refused the same one', async () => {
+  await using lease = leaseOf();
+  const { leaseId } = await lease.current();
+  await time.advance(2_000);
+  const all = await Promise.all([lease.refresh(), lease.refresh()]);
+  await time.advance(1_999);
+  all.push(await lease.refresh(), await lease.current());
+  expect(new Set(all.map((one) => one.leaseId))).toEqual(new Set(['lease-2']));
+  await time.advance(1);
+  expect(await lease.refresh()).toMatchObject({ leaseId: 'lease-3' });
+  // Others may still use it.
+  expect(vault.works(leaseId)).toBe(true);
+});
+
+test('whoever was refused for the end of a token that nobody knew of gets a login that works, by one request', async () => {
+  vault.leaseTtl = 3_600;
+  await using lease = leaseOf();
+  await lease.current();
+  vault.revoke('token-1');
+  await time.advance(2_000);
+  expect(vault.works((await lease.refresh()).leaseId)).toBe(true);
+  await time.advance(2_000);
+  expect(vault.count('GET database/creds')).toBe(2);
+});
+
+test('while Vault is away, whoever was refused gets what is held', async () => {
+  await using lease = leaseOf();
+  const { leaseId } = await lease.current();
+  vault.away = true;
+  await time.advance(2_000);
+  expect(await lease.refresh()).toMatchObject({ leaseId });
+});
+
 test('disposing revokes what was made, logins first, and forgets it', async () => {
   const lease = leaseOf();
   const { leaseId, password } = await lease.current();
