@@ -49,7 +49,7 @@ const cases: Readonly<Record<string, readonly (Run | Watch)[]>> = {
   apply: [
     { line: `apply ${agents} --dry-run`, code: 3 },
     { line: `apply ${join(agents, 'held-FORM.yml')} --yes`, code: 0 },
-    { line: `apply ${join(folder, 'wrong.yml')}`, code: 1 },
+    { line: `apply ${join(folder, 'wrong.yml')}`, code: 2 },
   ],
   provision: [
     { line: 'provision agent made-FORM --static api_key --yes', code: 0 },

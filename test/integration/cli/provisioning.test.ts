@@ -116,7 +116,7 @@ it('makes it so with --yes, prints no secret, and finds nothing to do the next t
 it('refuses all of the files before anything is touched where one is wrong', async () => {
   declared('search', { app: {} }, { vault: { kvPaths: ['*'] } });
   const { code, stderr } = await run('apply', agents, '--yes');
-  expect(code).toBe(1);
+  expect(code).toBe(2);
   expect(stderr).toContain('search.yml: vault.kvPaths.0: expected names of a-z');
   declared('search', { app: {} }, { vault: { kvPaths: ['team/billing/x'] } });
   // By itself, too: what was applied before counts.
@@ -140,7 +140,7 @@ it.each<[string, string, string]>([
   writeFileSync(join(other, 'zzz.yml'), `agentId: zzz\n${yaml}\n`);
   const before = await made();
   const { code, stdout, stderr } = await run('apply', other, '--yes');
-  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   expect(stderr).toContain(message);
   expect(stderr.trim().split('\n')).toHaveLength(1);
   expect(await made()).toEqual(before);
@@ -151,7 +151,7 @@ it.each(['*', '..', 'a/../b', '+', 'bіlling', 'admin', 'Billing'])(
   async (name) => {
     const before = await made();
     const { code, stderr } = await run('provision', 'agent', name, '--yes');
-    expect({ code, lines: stderr.trim().split('\n').length }).toEqual({ code: 1, lines: 1 });
+    expect({ code, lines: stderr.trim().split('\n').length }).toEqual({ code: 2, lines: 1 });
     expect(stderr).toContain('keyturn: agentId: ');
     expect(await run('deprovision', 'agent', name, '--yes')).toMatchObject({ code: 2, stdout: '' });
     expect(await made()).toEqual(before);
