@@ -73,7 +73,7 @@ export class AgentSecrets implements AsyncDisposable {
   readonly #owned: { destroy(): void }[] = [];
   readonly #pools = new Set<AsyncDisposable>();
   readonly #pooled = new Set<string>();
-  readonly #redactor = new Redactor();
+  readonly #redactor: Redactor;
   readonly #adopted: AdoptionListener[];
   readonly #instanceId: string;
   #queue: InvalidationQueue | undefined;
@@ -85,9 +85,11 @@ export class AgentSecrets implements AsyncDisposable {
     this.#instanceId = options.instanceId ?? ownInstanceId(options.agentId);
     this.#adopted = this.#adoptionListeners();
     this.#source = options.source ?? this.#ownSource();
+    this.#redactor = new Redactor(options);
     this.#cache = new SecretCache(this.#source, {
       ...options,
       onVersion: (secretId, version) => this.#arrived(secretId, version),
+      onForgotten: (secretId) => this.#redactor.release(secretId),
     });
     const queueUrl = options.queueUrl ?? this.#queueOnTopic();
     if (queueUrl !== undefined) {

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { SecretValue } from '../shared/credential/secret-value.ts';
 import type { SecretVersion } from './secret-version.ts';
 
@@ -7,39 +8,61 @@ const SHORTEST = 6;
 /** Versions of a secret that are known: the one in force, the superseded one in its grace, and one more. */
 const VERSIONS = 3;
 
+type Known = Pick<SecretVersion, 'versionId' | 'fields'>;
+
 /**
- * Takes secrets out of text before it is logged. It knows the values of the versions that this agent has read lately, as they
- * are and as they look in JSON, in a URL, in a form and in base64, there also as a part of something longer such as an
- * Authorization header. A net under the wrappers, not a licence to log: what was cut or encoded in another way passes.
+ * Takes secrets out of text before it is logged. It knows the values that this agent holds or held lately, as they are and as
+ * they look in JSON, in a URL, in a form and in base64, there also as a part of something longer such as an Authorization header.
+ * A net under the wrappers, not a licence to log: what was cut or encoded in another way passes.
  *
  * @example
  * const redact = agent.redactor();
  * console.log(redact(`could not connect to ${url}`));
  */
 export class Redactor {
-  readonly #versions = new Map<string, readonly SecretVersion[]>();
+  /** Of each secret that is held: its last versions. */
+  readonly #held = new Map<string, readonly Known[]>();
+  /** Of those that were held, and may stand in what is yet to be logged. */
+  readonly #released: LRUCache<string, readonly Known[]>;
   /** Longest first, so that no part of one is taken for another. */
   #needles: readonly string[] | undefined;
 
-  /** Knows this version from here on. */
-  learn(secretId: string, version: SecretVersion): void {
-    const others = this.#versions.get(secretId)?.filter(({ versionId }) => versionId !== version.versionId);
-    this.#versions.set(secretId, [version, ...(others ?? [])].slice(0, VERSIONS));
+  /** `maxEntries`: of the secrets that are held no more, so many are known on. Default: 100. */
+  constructor({ maxEntries = 100 }: { readonly maxEntries?: number | undefined } = {}) {
+    this.#released = new LRUCache({ max: maxEntries });
+  }
+
+  /** Knows this version and those that it superseded, for as long as the secret is held. */
+  learn(secretId: string, version: Known): void {
+    const known = this.#held.get(secretId) ?? this.#released.get(secretId) ?? [];
+    const others = known.filter(({ versionId }) => versionId !== version.versionId);
+    this.#released.delete(secretId);
+    this.#held.set(secretId, [version, ...others].slice(0, VERSIONS));
+    this.#needles = undefined;
+  }
+
+  /** The secret is held no more. */
+  release(secretId: string): void {
+    const known = this.#held.get(secretId);
+    if (!known) return;
+    this.#held.delete(secretId);
+    this.#released.set(secretId, known);
     this.#needles = undefined;
   }
 
   forget(): void {
-    this.#versions.clear();
+    this.#held.clear();
+    this.#released.clear();
     this.#needles = undefined;
   }
 
   redact(text: string): string {
-    this.#needles ??= needlesOf([...this.#versions.values()].flat());
+    this.#needles ??= needlesOf([...this.#held.values(), ...this.#released.values()].flat());
     return this.#needles.reduce((redacted, needle) => redacted.replaceAll(needle, REDACTED), text);
   }
 }
 
-function needlesOf(versions: readonly SecretVersion[]): readonly string[] {
+function needlesOf(versions: readonly Known[]): readonly string[] {
   const values = versions.flatMap(({ fields }) => secretsIn(fields)).map((value) => value.reveal());
   const forms = values.filter((value) => value.length >= SHORTEST).flatMap(formsOf);
   return [...new Set(forms)].sort((one, other) => other.length - one.length);

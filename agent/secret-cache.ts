@@ -30,6 +30,8 @@ export interface SecretCacheOptions {
   readonly random?: () => number;
   /** Told of every version that comes in, of every secret. */
   readonly onVersion?: (secretId: string, version: SecretVersion) => void;
+  /** Told of every secret of which nothing is held any more. */
+  readonly onForgotten?: (secretId: string) => void;
 }
 
 /** The share of the TTL after which a read is renewed ahead of its end. */
@@ -80,7 +82,11 @@ export class SecretCache implements Disposable {
     this.#wait = options.wait ?? ((ms) => delay(ms));
     this.#random = options.random ?? Math.random;
     this.#onVersion = options.onVersion ?? (() => undefined);
-    this.#entries = new LRUCache({ max: maxEntries });
+    const { onForgotten = () => undefined } = options;
+    this.#entries = new LRUCache({
+      max: maxEntries,
+      dispose: (_, secretId, reason) => reason !== 'set' && told(onForgotten, secretId),
+    });
     this.#tracks = new LRUCache({ max: maxEntries * 10 });
   }
 

@@ -45,13 +45,14 @@ export class AgentVault implements AsyncDisposable {
   readonly #tokens: TokenKeeper;
   readonly #caches = new Map<string, SecretCache>();
   readonly #leases = new Map<string, DatabaseLease>();
-  readonly #redactor = new Redactor();
+  readonly #redactor: Redactor;
   #closing: Promise<void> | undefined;
 
   constructor(options: AgentVaultOptions) {
     const { now = steadyClock(), random = Math.random } = options;
     const wait: Timing['wait'] = (ms, signal) => delay(ms, undefined, { signal, ref: false });
     this.#options = options;
+    this.#redactor = new Redactor(options);
     this.#timing = { now, random, wait: options.wait ?? wait };
     this.#tokens = new TokenKeeper(vaultApi(options), options.login, this.#timing);
     this.#tokens.onReplaced(async (old) => {
@@ -193,6 +194,7 @@ export class AgentVault implements AsyncDisposable {
     const cache = new SecretCache(kvSource(this.#tokens, mount), {
       now: this.#timing.now,
       onVersion: (path, version) => this.#redactor.learn(`${mount}/${path}`, version),
+      onForgotten: (path) => this.#redactor.release(`${mount}/${path}`),
       ...(ttlMs !== undefined && { ttlMs }),
       ...(staleMs !== undefined && { staleMs }),
       ...(maxEntries !== undefined && { maxEntries }),

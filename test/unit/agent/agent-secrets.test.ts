@@ -7,7 +7,10 @@ import {
   AgentClosedError,
   type AgentSecrets,
   createAgentSecrets,
+  SecretValue,
+  type SecretVersion,
 } from '../../../agent/index.ts';
+import { fieldsOf } from '../../../agent/secret-version.ts';
 import type { VersionNotice } from '../../../agent/version-floor.ts';
 import { PostgresServer } from './postgres-server.ts';
 import { Store, secret } from './setting.ts';
@@ -81,6 +84,12 @@ function moveTo(username: string): VersionNotice {
   return store.rotate(JSON.stringify({ database: login, apiKey: `key-of-${username}` }));
 }
 
+async function valueOfItsName(name: string): Promise<SecretVersion> {
+  const text = JSON.stringify({ password: `password-of-${name}` });
+  const value = SecretValue.of(text);
+  return { versionId: 'only', createdAt: 0, stages: [], fields: fieldsOf(text), value };
+}
+
 function bodyOf(notice: VersionNotice): string {
   const { versionCreatedAt, movedAt, ...ids } = notice;
   return JSON.stringify({
@@ -125,6 +134,17 @@ test('tells who listens of a version that comes in, and reads anew on demand', a
   const notice = moveTo('agent_b');
   expect((await agent.refreshNow(secret)).versionId).toBe(notice.versionId);
   expect(told).toEqual([notice.versionId]);
+});
+
+test('takes out of a text what it holds, and of what it has held only the last', async () => {
+  await using small = createAgentSecrets({ agentId, source: { fetch: valueOfItsName }, maxEntries: 2 });
+  await small.get('in-use');
+  for (const name of ['first', 'second', 'third', 'fourth']) {
+    await small.get(name);
+    await small.get('in-use');
+  }
+  const text = 'password-of-in-use, of password-of-first, password-of-second, password-of-fourth';
+  expect(small.redactor()(text)).toBe('[secret], of password-of-first, [secret], [secret]');
 });
 
 test('serves nothing once closed, and may be closed twice', async () => {

@@ -2,21 +2,18 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Redactor } from '../../../agent/redactor.ts';
 import { fieldsOf } from '../../../agent/secret-version.ts';
-import { SecretValue } from '../../../shared/credential/secret-value.ts';
 
 function knowing(...passwords: string[]): Redactor {
   const redactor = new Redactor();
   passwords.forEach((password, number) => {
-    const text = JSON.stringify({ username: 'billing_a', nested: [{ password }] });
-    redactor.learn('agents/billing-7/credentials', {
-      versionId: String(number),
-      createdAt: number,
-      stages: [],
-      fields: fieldsOf(text),
-      value: SecretValue.of(text),
-    });
+    redactor.learn('agents/billing-7/credentials', version(password, number));
   });
   return redactor;
+}
+
+function version(password: string, number = 0) {
+  const fields = fieldsOf(JSON.stringify({ username: 'billing_a', nested: [{ password }] }));
+  return { versionId: String(number), fields };
 }
 
 const password = 'p"a\\s/s+w&o=r%d';
@@ -75,4 +72,27 @@ test('the superseded version is known as well, and the one before', () => {
   const redactor = knowing('first-password', 'second-password', 'third-password', 'fourth-password');
   const text = 'first-password second-password third-password fourth-password';
   expect(redactor.redact(text)).toBe('first-password [secret] [secret] [secret]');
+});
+
+test('of the secrets that are held no more, as many are known as may be held, those let go last', () => {
+  const redactor = new Redactor({ maxEntries: 2 });
+  for (const name of ['held', 'first', 'second', 'third']) redactor.learn(name, version(`${name}-password`));
+  for (const name of ['first', 'second', 'third']) redactor.release(name);
+  const text = 'held-password first-password second-password third-password';
+  expect(redactor.redact(text)).toBe('[secret] first-password [secret] [secret]');
+});
+
+test('a superseded version is known for as long as its secret, which may have been let go meanwhile', () => {
+  const redactor = new Redactor({ maxEntries: 1 });
+  redactor.learn('held', version('old-password', 1));
+  redactor.learn('held', version('new-password', 2));
+  for (const name of ['first', 'second']) {
+    redactor.learn(name, version(`${name}-password`));
+    redactor.release(name);
+  }
+  const text = 'old-password new-password first-password second-password';
+  expect(redactor.redact(text)).toBe('[secret] [secret] first-password [secret]');
+  redactor.release('held');
+  redactor.learn('held', version('next-password', 3));
+  expect(redactor.redact('old-password new-password next-password')).toBe('[secret] [secret] [secret]');
 });

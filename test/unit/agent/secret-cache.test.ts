@@ -59,6 +59,20 @@ describe('within its time', () => {
     expect(store.fetches).toHaveLength(4);
   });
 
+  test('tells of each secret that it holds no more: another took its place, or it is gone', async () => {
+    const forgotten: string[] = [];
+    cache = cacheOver(store, { maxEntries: 2, onForgotten: (secretId) => forgotten.push(secretId) });
+    for (const name of ['a', 'b', 'a', 'c']) await cache.get(name);
+    expect(forgotten).toEqual(['b']);
+    store.rotate();
+    await cache.refresh('a');
+    expect(forgotten).toEqual(['b']);
+    store.failure = new SecretNotFoundError('gone');
+    store.now += 5 * minute;
+    await expect(cache.get('c')).rejects.toThrow(SecretNotFoundError);
+    expect(forgotten).toEqual(['b', 'c']);
+  });
+
   test('tells of each version once', async () => {
     const told: string[] = [];
     const listening = cache.onChange(secret, ({ versionId }) => told.push(versionId));
