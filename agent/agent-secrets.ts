@@ -130,7 +130,9 @@ export class AgentSecrets implements AsyncDisposable {
   /** One certain version, read each time: what isn't in force is asked for too rarely to be held. Fails as `get`. */
   async version(secretId: string, which: WhichVersion): Promise<SecretVersion> {
     if (this.#closing) throw new AgentClosedError('The agent is closed');
-    return this.#source.fetch(secretId, which);
+    const version = await this.#source.fetch(secretId, which);
+    if (!this.#closing) this.#redactor.glimpse(secretId, version);
+    return version;
   }
 
   /** What is held of a secret is read again before it is served next; without a secret, all of them. */

@@ -8,6 +8,7 @@ const SHORTEST = 6;
 /** Versions of a secret that are known: the one in force, the superseded one in its grace, and one more. */
 const VERSIONS = 3;
 
+/** A version of a secret, or a login that was made for this agent. */
 type Known = Pick<SecretVersion, 'versionId' | 'fields'>;
 
 /**
@@ -22,7 +23,7 @@ type Known = Pick<SecretVersion, 'versionId' | 'fields'>;
 export class Redactor {
   /** Of each secret that is held: its last versions. */
   readonly #held = new Map<string, readonly Known[]>();
-  /** Of those that were held, and may stand in what is yet to be logged. */
+  /** Of those that were held or read, and may stand in what is yet to be logged. */
   readonly #released: LRUCache<string, readonly Known[]>;
   /** Longest first, so that no part of one is taken for another. */
   #needles: readonly string[] | undefined;
@@ -38,6 +39,12 @@ export class Redactor {
     const others = known.filter(({ versionId }) => versionId !== version.versionId);
     this.#released.delete(secretId);
     this.#held.set(secretId, [version, ...others].slice(0, VERSIONS));
+    this.#needles = undefined;
+  }
+
+  /** Knows a version that was read and is not held, until it is one of too many. */
+  glimpse(secretId: string, version: Known): void {
+    this.#released.set(`${secretId} ${version.versionId}`, [version]);
     this.#needles = undefined;
   }
 

@@ -210,6 +210,10 @@ export class AgentVault implements AsyncDisposable {
     const known = this.#leases.get(path);
     if (known) return known;
     const lease = new DatabaseLease(this.#tokens, path, this.#timing);
+    lease.onChange(({ leaseId, password }) =>
+      // Its own copy: the lease disposes of the password before the redactor forgets it.
+      this.#redactor.learn(path, { versionId: leaseId, fields: { password: password.copy() } }),
+    );
     this.#leases.set(path, lease);
     return lease;
   }

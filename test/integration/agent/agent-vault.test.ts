@@ -178,6 +178,7 @@ test('a login of the database is this instance’s own, outlives its lease by ot
   expect(first).toMatchObject({ ttlSeconds: 2, leaseId: expect.stringContaining('database/creds/billing/') });
   expect((await other.databaseCredentials('billing')).username).not.toBe(first.username);
   expect(await worksInPostgres(first)).toBe(true);
+  expect(vault.redactor()(`postgres://u:${first.password.reveal()}@db`)).toBe('postgres://u:[secret]@db');
   // Renewed for as long as its max TTL of 5 s lets it, and then another.
   const second = await until('another login', async () => {
     const now = await vault.databaseCredentials('billing');

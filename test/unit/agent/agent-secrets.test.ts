@@ -9,6 +9,7 @@ import {
   createAgentSecrets,
   SecretValue,
   type SecretVersion,
+  type WhichVersion,
 } from '../../../agent/index.ts';
 import { fieldsOf } from '../../../agent/secret-version.ts';
 import type { VersionNotice } from '../../../agent/version-floor.ts';
@@ -145,6 +146,27 @@ test('takes out of a text what it holds, and of what it has held only the last',
   }
   const text = 'password-of-in-use, of password-of-first, password-of-second, password-of-fourth';
   expect(small.redactor()(text)).toBe('[secret], of password-of-first, [secret], [secret]');
+});
+
+test('takes out of a text what was read by its id, and takes nothing in once closed', async () => {
+  const { promise, resolve: answer } = Promise.withResolvers<void>();
+  const source = {
+    async fetch(name: string, { versionId, versionStage = 'AWSCURRENT' }: WhichVersion = {}) {
+      if (versionId === 'late') await promise;
+      return valueOfItsName(`${name}-${versionId ?? versionStage}`);
+    },
+  };
+  const other = createAgentSecrets({ agentId, source });
+  const redact = other.redactor();
+  await other.get('s');
+  await other.version('s', { versionStage: 'AWSPREVIOUS' });
+  const text = 'password-of-s-AWSCURRENT and password-of-s-AWSPREVIOUS';
+  expect(redact(text)).toBe('[secret] and [secret]');
+  const late = other.version('s', { versionId: 'late' });
+  await other.close();
+  answer();
+  await late;
+  expect(redact('password-of-s-late')).toBe('password-of-s-late');
 });
 
 test('serves nothing once closed, and may be closed twice', async () => {

@@ -82,6 +82,15 @@ test('of the secrets that are held no more, as many are known as may be held, th
   expect(redactor.redact(text)).toBe('[secret] first-password [secret] [secret]');
 });
 
+test('versions that were read in passing push nothing out that is held', () => {
+  const redactor = new Redactor({ maxEntries: 2 });
+  redactor.learn('held', version('held-password', 9));
+  for (const number of [1, 2, 3]) redactor.glimpse('held', version(`password-${number}`, number));
+  expect(redactor.redact('held-password password-1 password-2 password-3')).toBe(
+    '[secret] password-1 [secret] [secret]',
+  );
+});
+
 test('a superseded version is known for as long as its secret, which may have been let go meanwhile', () => {
   const redactor = new Redactor({ maxEntries: 1 });
   redactor.learn('held', version('old-password', 1));
