@@ -228,8 +228,8 @@ describe('a rotation that is stuck', () => {
     fleet.clock.advance(30 * 60_000);
     const { findings } = await fleet.reconcile();
     await fleet.engine.idle();
-    expect(findings).toMatchObject([
-      { kind: 'rotation-stuck', outcome: 'repaired', explanation: expect.stringContaining('let go') },
+    expect(findings.filter(({ kind }) => kind === 'rotation-stuck')).toMatchObject([
+      { outcome: 'repaired', explanation: expect.stringContaining('let go') },
     ]);
     expect(token && (await fleet.labels(agent))[token]).toBeUndefined();
     expect((await fleet.valueOf(agent)).reveal().username).toBe('asked_again_a');
