@@ -1,7 +1,7 @@
 import { describeFleetSecret, type FleetSecret, versionWith } from '../../shared/fleet/secrets.ts';
 import { versionDates } from '../../shared/labels/read.ts';
 import type { Finding } from '../../shared/reconciliation/finding.ts';
-import { rotateOnce } from '../../shared/reconciliation/rotate-once.ts';
+import { attemptAgain, rotateOnce } from '../../shared/reconciliation/rotate-once.ts';
 import { causeOf, explained } from '../../shared/reconciliation/stuck.ts';
 import { incompleteVersion, stuckAfterMs } from '../../shared/reconciliation/suspicions.ts';
 import { called } from '../../shared/secrets-manager/errors.ts';
@@ -67,15 +67,16 @@ const spent = ['TargetFailedError', 'InvalidSecretError', 'OvertakenError'];
  * Takes the same rotation to its end, by the steps that Secrets Manager itself would ask for again: each judges by the labels,
  * and does nothing where it was done. testSecret stands before finishSecret, so nothing is promoted that it refuses. Beside
  * Secrets Manager's own attempt, both do the same with the same token; killed, the next run finds the rotation where it was left.
- * One that would pass for the rotation before it is let go instead.
+ * The last step of one that would pass for the rotation before it is left to Secrets Manager.
  */
 export async function complete(stuck: IncompleteRotation, parts: ReconcileParts): Promise<Ended> {
   const { secret, versionId } = stuck;
-  if (isOlderThanLastRotation(stuck)) {
-    const { outcome, more } = await abandon(stuck, parts);
-    return { outcome, more: ['it began before the rotation before it was over', ...more] };
-  }
   for (const step of steps) {
+    if (step === 'finishSecret' && isOlderThanLastRotation(stuck)) {
+      await parts.turns.write();
+      await attemptAgain(parts.secretsManager, secret.arn, versionId);
+      return { outcome: 'waiting', more: ['Secrets Manager was asked to take its last step'] };
+    }
     // Two of the steps write.
     if (step === 'createSecret' || step === 'finishSecret') await parts.turns.write();
     const errorClass = await parts.takeStep(step, secret.arn, versionId);
@@ -93,8 +94,9 @@ export async function complete(stuck: IncompleteRotation, parts: ReconcileParts)
 
 /**
  * Whether its version was made before Secrets Manager noted the end of the rotation before: RotateSecret was called again while
- * that one's last step was repeated. Secrets Manager notes no end that a reconciler brings about, so the date would pass for this
- * version's, and the grace period of what it supersedes would have begun, or ended, before it came into force.
+ * that one's last step was repeated. Secrets Manager notes no end that a reconciler brings about, so that date would pass for this
+ * version's, and the grace period of what it supersedes would have begun, or ended, before it came into force. To let it go
+ * instead would leave a version of which nothing tells that it never was in force, were this run killed before the next rotation.
  */
 function isOlderThanLastRotation({ secret: { lastRotatedAt }, since }: IncompleteRotation): boolean {
   return lastRotatedAt !== undefined && lastRotatedAt >= since;

@@ -19,7 +19,23 @@ export async function rotateOnce(
   currentVersionId: string,
   createdAt: LabelFacts['createdAt'],
 ): Promise<'begun' | 'under way'> {
-  const token = unused(secretArn, currentVersionId, createdAt);
+  return begin(client, secretArn, unused(secretArn, currentVersionId, createdAt));
+}
+
+/** Has Secrets Manager attempt an incomplete rotation again, all of its steps, and note its end. It does so at any such call. */
+export async function attemptAgain(
+  client: SecretsManagerClient,
+  secretArn: string,
+  pendingVersionId: string,
+): Promise<void> {
+  await begin(client, secretArn, pendingVersionId);
+}
+
+function begin(
+  client: SecretsManagerClient,
+  secretArn: string,
+  token: string,
+): Promise<'begun' | 'under way'> {
   return called('RotateSecret', async () => {
     try {
       await client.send(new RotateSecretCommand({ SecretId: secretArn, ClientRequestToken: token }));
