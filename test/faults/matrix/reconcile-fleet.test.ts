@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { RotationEvent } from '../../../local/secrets-manager/rotation.ts';
 import type { SecretJson } from '../../../shared/credential/secret-json.ts';
 import type { Declaration } from '../../../shared/provisioning/declaration.ts';
 import { planPostgres } from '../../../shared/provisioning/postgres.ts';
@@ -43,6 +44,8 @@ interface Scenario {
   readonly needsPerson?: boolean;
   /** Causes the finding. */
   arrange(fleet: Fleet, agent: Agent): Promise<void>;
+  /** What happens when a step of a rotation is over, and Secrets Manager not told yet. */
+  afterStep?(fleet: Fleet, event: RotationEvent): Promise<void>;
   healed(fleet: Fleet, agent: Agent, first: SecretJson): Promise<void>;
 }
 
@@ -93,6 +96,29 @@ const scenarios: Readonly<Record<string, Scenario>> = {
       fleet.clock.advance(0.5 * hourMs);
     },
     healed: rotatedOnce,
+  },
+  'a rotation that is stuck, and began before the one before it was over': {
+    kind: 'rotation-stuck',
+    least: 14,
+    async arrange(fleet, agent) {
+      await fleet.rotate(agent);
+      fleet.failRotations(undefined);
+      fleet.clock.advance(0.5 * hourMs);
+    },
+    async afterStep(fleet, { Step, SecretId }) {
+      const { Versions } = await fleet.engine.ListSecretVersionIds({ SecretId, IncludeDeprecated: true });
+      if (Step !== 'finishSecret' || Versions.length > 2) return;
+      await fleet.engine.RotateSecret({ SecretId });
+      fleet.clock.advance(5_000);
+      fleet.failRotations((step) => {
+        if (step === 'setSecret') throw new Error('the function is out of memory');
+      });
+    },
+    async healed(fleet, agent) {
+      expect((await fleet.valueOf(agent)).reveal().username).toBe(`${agent.group}_a`);
+      const { LastRotatedDate, LastChangedDate } = await fleet.engine.DescribeSecret({ SecretId: agent.arn });
+      expect(LastRotatedDate?.getTime()).toBeGreaterThanOrEqual(LastChangedDate.getTime());
+    },
   },
   'a missed revocation': {
     kind: 'superseded-still-valid',
@@ -174,7 +200,10 @@ async function reconciliation(
   const { kind, needsPerson = false } = scenario;
   // Rotation and revocation are other functions, which are killed in tests of their own.
   const fleet = fleetOn(server, {
-    invoke: (_, take) => outsideOfRuns(() => take(unwatched)),
+    async invoke(event, take) {
+      await outsideOfRuns(() => take(unwatched));
+      await outsideOfRuns(async () => scenario.afterStep?.(fleet, event));
+    },
     elsewhere: outsideOfRuns,
   });
   const agent = await fleet.addAgent(`killed${count}`);
