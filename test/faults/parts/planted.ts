@@ -6,7 +6,7 @@ import type { Section } from '../report/report.ts';
 /** Puts each defect into the code, and looks whether a world that held without it breaks. */
 export async function plant(folder: string, threads: number): Promise<readonly Caught[]> {
   const results: Caught[] = [];
-  const seeds = await soundSeeds(join(folder, 'sound.mjs'), 12);
+  const seeds = await soundSeeds(join(folder, 'sound.mjs'), 24);
   const waiting = [...defects.entries()];
   const work = async () => {
     for (let next = waiting.shift(); next; next = waiting.shift()) {
