@@ -159,7 +159,7 @@ export class SecretCache implements Disposable {
    */
   health(): readonly SecretHealth[] {
     return [...this.#tracks].flatMap(([secretId, track]) => {
-      if (this.#isDue(track)) this.#renewQuietly(secretId);
+      if (track.isDue()) this.#renewQuietly(secretId);
       return this.#healthOf(secretId, track) ?? [];
     });
   }
@@ -211,24 +211,12 @@ export class SecretCache implements Disposable {
     const ageMs = this.#now() - (entry?.readAt ?? Number.NEGATIVE_INFINITY);
     const isBelow = entry && !reaches(entry.version, track.floors);
     const isFresh = entry && !isBelow && ageMs < entry.ttlMs;
-    if (!isFresh && !isBelow && (!track.failure || this.#isSlip(track))) return undefined;
+    if (!isFresh && !isBelow && (!track.failure || track.isSlip(this.#staleMs))) return undefined;
     const error = track.failure?.error;
     const failure = error instanceof Error ? { failure: error.name } : {};
     if (!entry || isBelow || ageMs > this.#staleMs) return { secretId, state: 'unavailable', ...failure };
     const state = isFresh ? 'fresh' : 'stale';
     return { secretId, state, versionId: entry.version.versionId, ageMs, ...failure };
-  }
-
-  /** Whether its failure is nothing to be unhealthy about. */
-  #isSlip({ wasServed, failure }: SecretTrack): boolean {
-    if (wasServed || !failure) return false;
-    return failure.error instanceof SecretNotFoundError || this.#now() > failure.retryAt + this.#staleMs;
-  }
-
-  /** Whether its failure may have passed. A name that was denied, and was never served, is not tried again unasked. */
-  #isDue({ wasServed, failure }: SecretTrack): boolean {
-    if (!failure || this.#now() < failure.retryAt) return false;
-    return wasServed || failure.error instanceof SourceUnreachableError;
   }
 
   #fresh(secretId: string): Entry | undefined {

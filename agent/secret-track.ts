@@ -1,4 +1,5 @@
 import type { Clock } from './clock.ts';
+import { SecretNotFoundError, SourceUnreachableError } from './errors.ts';
 import { type Floors, missed, noticed, type VersionNotice, withoutWords } from './version-floor.ts';
 
 /**
@@ -89,6 +90,19 @@ export class SecretTrack {
     const count = (this.failure?.count ?? 0) + 1;
     const most = Math.min(BACKOFF_MS.most, BACKOFF_MS.first * 2 ** (count - 1));
     this.failure = { error, count, retryAt: this.#now() + most * (0.5 + random / 2) };
+  }
+
+  /** Whether its failure may have passed. A name that was denied, and was never served, is not tried again unasked. */
+  isDue(): boolean {
+    if (!this.failure || this.#now() < this.failure.retryAt) return false;
+    return this.wasServed || this.failure.error instanceof SourceUnreachableError;
+  }
+
+  /** Whether its failure is nothing to be unhealthy about. */
+  isSlip(staleMs: number): boolean {
+    if (this.wasServed || !this.failure) return false;
+    const { error, retryAt } = this.failure;
+    return error instanceof SecretNotFoundError || this.#now() > retryAt + staleMs;
   }
 
   #isTrusting(): boolean {

@@ -31,18 +31,15 @@ export const vaultAdminSettings = z
     namespace: VAULT_NAMESPACE,
   }));
 
-const any = z
+const answerWithData = z
   .object({ data: z.record(z.string(), z.unknown()).nullish() })
   .nullish()
   // No body is an empty text.
   .catch(undefined);
 
 const answers = {
-  any: z
-    .object({ data: z.record(z.string(), z.unknown()).nullish() })
-    .nullish()
-    .catch(undefined),
-  written: z.object({ answer: any }),
+  read: answerWithData,
+  written: z.object({ answer: answerWithData }),
   keys: z.object({ data: z.object({ keys: z.array(z.string()) }) }),
 };
 
@@ -67,7 +64,7 @@ export function connectVaultAdmin(options: {
   });
   client.token = token.reveal();
   return {
-    read: async (path) => parsed(answers.any, await translated(() => client.read(path)))?.data ?? undefined,
+    read: async (path) => parsed(answers.read, await translated(() => client.read(path)))?.data ?? undefined,
     async list(path) {
       const answer = await translated(() => client.list(path));
       return answer === undefined ? [] : parsed(answers.keys, answer).data.keys;

@@ -14,7 +14,7 @@ import {
 import { fieldsOf } from '../../../agent/secret-version.ts';
 import type { VersionNotice } from '../../../agent/version-floor.ts';
 import { PostgresServer } from './postgres-server.ts';
-import { Store, secret } from './setting.ts';
+import { bodyOf, Store, secret } from './setting.ts';
 
 const agentId = 'billing-7';
 const secretsManager = mockClient(SecretsManagerClient);
@@ -49,7 +49,9 @@ beforeEach(async () => {
   sqs.on(ReceiveMessageCommand).callsFake(async (_input, _client) => {
     await arrived.promise;
     arrived = Promise.withResolvers();
-    return { Messages: queue.splice(0).map((notice) => ({ ReceiptHandle: 'r', Body: bodyOf(notice) })) };
+    return {
+      Messages: queue.splice(0).map((notice) => ({ ReceiptHandle: 'r', Body: bodyOf(notice, agentId) })),
+    };
   });
   moveTo('agent_a');
   agent = createAgentSecrets({
@@ -89,17 +91,6 @@ async function valueOfItsName(name: string): Promise<SecretVersion> {
   const text = JSON.stringify({ password: `password-of-${name}` });
   const value = SecretValue.of(text);
   return { versionId: 'only', createdAt: 0, stages: [], fields: fieldsOf(text), value };
-}
-
-function bodyOf(notice: VersionNotice): string {
-  const { versionCreatedAt, movedAt, ...ids } = notice;
-  return JSON.stringify({
-    schemaVersion: 1,
-    agentId,
-    ...ids,
-    versionCreatedAt: new Date(versionCreatedAt).toISOString(),
-    movedAt: new Date(movedAt).toISOString(),
-  });
 }
 
 test('a rotation reaches the pool and the credential through the queue, and is reported', async () => {

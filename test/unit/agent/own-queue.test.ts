@@ -21,7 +21,7 @@ import { mockClient } from 'aws-sdk-client-mock';
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type AgentSecretsOptions, createAgentSecrets } from '../../../agent/index.ts';
 import { queueName } from '../../../agent/invalidation-queue.ts';
-import { Store, secret, versionIdOf } from './setting.ts';
+import { bodyOf, Store, secret, versionIdOf } from './setting.ts';
 
 const sqs = mockClient(SQSClient);
 const sns = mockClient(SNSClient);
@@ -140,17 +140,6 @@ describe('a queue that is made anew', () => {
 });
 
 describe('where the topic takes no more filters', () => {
-  const noticeFor = (agentId: string, store: Store) => {
-    const { versionCreatedAt, movedAt, ...ids } = store.rotate();
-    return JSON.stringify({
-      schemaVersion: 1,
-      agentId,
-      ...ids,
-      versionCreatedAt: new Date(versionCreatedAt).toISOString(),
-      movedAt: new Date(movedAt).toISOString(),
-    });
-  };
-
   test.each([
     ['for there are too many', new FilterPolicyLimitExceededException(failure)],
     ['for the queue is subscribed without one', new InvalidParameterException(failure)],
@@ -163,7 +152,7 @@ describe('where the topic takes no more filters', () => {
         return { SubscriptionArn: `${topicArn}:1` };
       });
       const store = new Store();
-      const [theirs, own] = [noticeFor('billing-8', store), noticeFor('billing-7', store)];
+      const [theirs, own] = [bodyOf(store.rotate(), 'billing-8'), bodyOf(store.rotate(), 'billing-7')];
       polls.push([], [theirs, theirs], [theirs, own]);
       const { agent, close } = agentOn('billing-7', { source: store });
       await until(() => sqs.commandCalls(DeleteMessageBatchCommand).length === 2);

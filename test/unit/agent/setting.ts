@@ -83,6 +83,17 @@ export class Store implements SecretSource {
   }
 }
 
+/** A notice as a message of an agent's queue. */
+export function bodyOf({ versionCreatedAt, movedAt, ...ids }: VersionNotice, agentId: string): string {
+  return JSON.stringify({
+    schemaVersion: 1,
+    agentId,
+    ...ids,
+    versionCreatedAt: new Date(versionCreatedAt).toISOString(),
+    movedAt: new Date(movedAt).toISOString(),
+  });
+}
+
 /** The store's clock; a wait moves it. */
 export const timeOf = (store: Store) => ({
   now: () => store.now,
