@@ -14,14 +14,17 @@ export function substituteMachine({ time, random }: { time: VirtualTime; random:
     randomInt: (below: number) => source().below(below),
     randomBytes: (size: number) => Buffer.from(Array.from({ length: size }, () => source().below(256))),
     randomUUID: () => uuidOf(source()),
-    // 4,096 rounds of it for each login would be most of the run.
+    // 4,096 rounds of it for each login would be most of the run, and a key made for each HMAC a tenth of the rest.
     pbkdf2Sync: (password: string, salt: Buffer) =>
       createHash('sha256').update(salt).update(password).digest(),
+    createHmac: (algorithm: string, key: Buffer) => createHash(algorithm).update(key),
   });
   syncBuiltinESMExports();
+  // One for all: each would have a stack of its own.
+  const reason = new DOMException('The operation was aborted due to timeout', 'TimeoutError');
   AbortSignal.timeout = (ms) => {
     const controller = new AbortController();
-    time.after(ms, () => controller.abort());
+    time.after(ms, () => controller.abort(reason));
     return controller.signal;
   };
 }

@@ -3,6 +3,9 @@ import { parentPort } from 'node:worker_threads';
 import type { Plan } from './plan.ts';
 import { simulate } from './simulate.ts';
 
+// Errors are thrown here by the ten thousand, and their stacks would be a tenth of the run.
+Error.stackTraceLimit = 0;
+
 parentPort?.on('message', (plan: Plan) => {
   simulate(plan).then(
     (outcome) => parentPort?.postMessage({ outcome }),
