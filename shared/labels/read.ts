@@ -3,6 +3,7 @@ import {
   paginateListSecretVersionIds,
   type SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
+import { called } from '../secrets-manager/errors.ts';
 import type { LabelFacts } from './change.ts';
 import type { Tags } from './tags.ts';
 
@@ -46,6 +47,24 @@ export async function versionDates(
   secretArn: string,
 ): Promise<LabelFacts['createdAt']> {
   return (await listVersions(client, secretArn)).createdAt;
+}
+
+/**
+ * The ids of the newest versions, those without a label included, newest first. All pages are read: a secret that has rotated for
+ * long fills more than one, and AWS promises no order.
+ *
+ * @throws SecretsManagerError
+ */
+export async function newestVersionIds(
+  client: SecretsManagerClient,
+  secretArn: string,
+  count: number,
+): Promise<readonly string[]> {
+  const createdAt = await called('ListSecretVersionIds', () => versionDates(client, secretArn));
+  return Object.entries(createdAt)
+    .toSorted(([, one], [, other]) => other.getTime() - one.getTime())
+    .slice(0, count)
+    .map(([versionId]) => versionId);
 }
 
 export async function listVersions(client: SecretsManagerClient, secretArn: string): Promise<ListedVersions> {

@@ -1,16 +1,11 @@
 import { type CredentialEntry, credentialsIn } from '../credential/credentials-in.ts';
 import { InvalidSecretError } from '../credential/errors.ts';
 import type { SecretJson } from '../credential/secret-json.ts';
-import { describeSecret } from '../labels/read.ts';
+import { describeSecret, newestVersionIds } from '../labels/read.ts';
 import { OvertakenError } from '../rotators/errors.ts';
 import { rotatorOf } from '../rotators/registry.ts';
 import { called } from '../secrets-manager/errors.ts';
-import {
-  newestVersionIds,
-  readCurrentOf,
-  readVersion,
-  type SecretVersion,
-} from '../secrets-manager/versions.ts';
+import { readCurrentOf, readVersion, type SecretVersion } from '../secrets-manager/versions.ts';
 import { ensureAbandoned } from './abandoned.ts';
 import { currentVersionIdOf, strategyOf } from './create-secret.ts';
 import { NoCurrentVersionError, NotPendingError } from './errors.ts';

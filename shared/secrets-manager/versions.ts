@@ -3,7 +3,6 @@ import {
   GetSecretValueCommand,
   InvalidParameterException,
   InvalidRequestException,
-  ListSecretVersionIdsCommand,
   PutSecretValueCommand,
   ResourceExistsException,
   ResourceNotFoundException,
@@ -127,20 +126,6 @@ export async function releasePending(
       throw error;
     }
   });
-}
-
-/** The ids of the newest versions, those without a label included, newest first. */
-export async function newestVersionIds(
-  client: SecretsManagerClient,
-  secretId: string,
-  count: number,
-): Promise<readonly string[]> {
-  const { Versions = [] } = await called('ListSecretVersionIds', () =>
-    client.send(new ListSecretVersionIdsCommand({ SecretId: secretId, IncludeDeprecated: true })),
-  );
-  return Versions.toSorted((one, other) => Number(other.CreatedDate ?? 0) - Number(one.CreatedDate ?? 0))
-    .flatMap(({ VersionId }) => VersionId ?? [])
-    .slice(0, count);
 }
 
 function versionOf(answer: SecretValueEntry): SecretVersion {

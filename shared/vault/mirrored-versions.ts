@@ -4,8 +4,8 @@ import {
   ResourceNotFoundException,
   type SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
+import { newestVersionIds } from '../labels/read.ts';
 import { called } from '../secrets-manager/errors.ts';
-import { newestVersionIds } from '../secrets-manager/versions.ts';
 import { isSameJson } from './digest.ts';
 import { MirrorValueError } from './mirror-errors.ts';
 
