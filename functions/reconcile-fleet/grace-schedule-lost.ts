@@ -8,6 +8,7 @@ import { finding, type Kind } from './kind.ts';
 /** A grace period runs that nothing will end: its schedule was never made, or was deleted. */
 export const graceScheduleLost: Kind = {
   kind: 'grace-schedule-lost',
+  provesSuspects: true,
 
   async suspects(fleet, { scheduler, schedule, now }) {
     const names = await calledAws('scheduler:ListSchedules', async () => {

@@ -39,6 +39,11 @@ export interface Suspects {
 /** One kind of what may be amiss. The same secret is settled by each kind on its own. */
 export interface Kind {
   readonly kind: string;
+  /**
+   * Whether its suspects are proven by what named them, and so told where no time is left to settle them. Of other kinds most
+   * suspects are well: such a run says nothing of them, neither that they are amiss nor that they no longer are.
+   */
+  readonly provesSuspects: boolean;
   /** Which secrets to look at closely, from the list alone where that is possible. */
   suspects(
     fleet: readonly FleetSecret[],

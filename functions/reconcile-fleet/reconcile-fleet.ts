@@ -71,14 +71,16 @@ export async function reconcileFleet(
   let isFinished = true;
   for (const kind of kinds) {
     const { suspects, checked } = await kind.suspects(fleet, parts, { isScheduled });
-    // Not looked at closely. Where its server is down that is the health check's to tell, and what was found stays open.
-    const missed = new Map<string, 'target down' | 'failed'>();
+    // Not looked at closely, so what was found of them stays open. A server that is down is the health check's to tell.
+    const missed = new Map<string, 'target down' | 'failed' | 'late'>();
     const found = await pMap(
       inTurn(suspects, parts.now()),
       async (secret) => {
         if (parts.remainingMs() < reserveMs) {
           isFinished = false;
-          return finding(kind.kind, secret, 'not looked at closely yet', 'waiting');
+          if (kind.provesSuspects) return finding(kind.kind, secret, 'not looked at closely yet', 'waiting');
+          missed.set(secret.arn, 'late');
+          return undefined;
         }
         return settled(kind, secret, dryRun ? 'look' : 'repair', parts, (why) => missed.set(secret.arn, why));
       },

@@ -7,6 +7,7 @@ import { declarationOf } from './target-drifted.ts';
 /** Nobody rotates it. Whether that is meant only its declaration or a person knows. */
 export const rotationOff: Kind = {
   kind: 'rotation-off',
+  provesSuspects: true,
 
   async suspects(fleet, { now }) {
     return { suspects: fleet.filter((secret) => isRotationOff(secret, now())), checked: 'all' };

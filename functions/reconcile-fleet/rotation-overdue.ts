@@ -8,6 +8,7 @@ import { finding, type Kind } from './kind.ts';
 /** The schedule should have rotated it, and no rotation has begun. */
 export const rotationOverdue: Kind = {
   kind: 'rotation-overdue',
+  provesSuspects: true,
 
   async suspects(fleet, { now }) {
     return { suspects: fleet.filter((secret) => overdueSince(secret, now())), checked: 'all' };

@@ -12,6 +12,8 @@ import { finding, type Kind, type ReconcileParts } from './kind.ts';
 /** A rotation began and doesn't end, and RotateSecret begins no other meanwhile. */
 export const rotationStuck: Kind = {
   kind: 'rotation-stuck',
+  // All rotations that run are.
+  provesSuspects: false,
 
   async suspects(fleet) {
     const suspects = fleet.filter((secret) => incompleteVersion(secret) !== undefined);

@@ -7,6 +7,7 @@ import { finding, type Kind } from './kind.ts';
 /** The grace period is over, and the target still takes what was superseded: its revocation was missed. */
 export const supersededStillValid: Kind = {
   kind: 'superseded-still-valid',
+  provesSuspects: true,
 
   async suspects(fleet, { secretsManager, adminSecretsPrefix, now }) {
     const { logins, complete } = await targetLogins(secretsManager, adminSecretsPrefix);

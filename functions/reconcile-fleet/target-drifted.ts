@@ -22,6 +22,8 @@ const namedMax = 3;
 /** Logins, roles or grants in PostgreSQL differ from what the agent was declared to have. */
 export const targetDrifted: Kind = {
   kind: 'target-drifted',
+  // All agents are whose turn it is.
+  provesSuspects: false,
 
   async suspects(fleet, { declarations, now }, { isScheduled }) {
     const { known } = await declarations.list();

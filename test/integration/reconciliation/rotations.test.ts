@@ -64,6 +64,32 @@ it('what a run has no time for is left to the next, and told as waiting', async 
   expect(fleet.alerts).toHaveLength(1);
 });
 
+it('a rotation that runs is no finding of a run that has no time to look at it', async () => {
+  const agent = await fleet.addAgent('running');
+  fleet.failRotations((step) => {
+    if (step === 'finishSecret') throw new Error('killed');
+  });
+  await fleet.rotate(agent);
+  expect(pendingOf(await fleet.labels(agent))).toBeDefined();
+  fleet.giveTime(60_000);
+  const { findings, isFinished } = await fleet.reconcile();
+  expect([isFinished, findings]).toEqual([false, []]);
+  expect([fleet.alerts, fleet.events]).toEqual([[], []]);
+});
+
+it('a stuck rotation that a run has no time to look at stays open', async () => {
+  const agent = await fleet.addAgent('open');
+  await server.query('CREATE ROLE open_b LOGIN');
+  await fleet.rotate(agent);
+  fleet.clock.advance(20 * 60_000);
+  await fleet.reconcile();
+  fleet.giveTime(60_000);
+  await fleet.reconcile();
+  fleet.giveTime(900_000);
+  await fleet.reconcile();
+  expect(fleet.alerts.map(({ state }) => state)).toEqual(['found']);
+});
+
 it('a secret that can not be looked at keeps no other from it', async () => {
   const [broken, well] = [await fleet.addAgent('broken'), await fleet.addAgent('well')];
   fleet.failRotations((step) => {
