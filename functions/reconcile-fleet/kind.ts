@@ -25,6 +25,7 @@ export interface ReconcileParts {
   /** Waited for before each write to Secrets Manager, and before each list of a secret's versions. */
   readonly turns: { readonly write: Turn; readonly list: Turn };
   readonly now: () => Date;
+  readonly log: { warn(message: string, fields: Record<string, string>): void };
 }
 
 /** `look` only reads. */

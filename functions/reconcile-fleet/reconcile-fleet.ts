@@ -41,7 +41,6 @@ export interface FleetParts extends ReconcileParts {
   readonly report: ReportParts;
   /** Until this run is ended from outside. */
   readonly remainingMs: () => number;
-  readonly log: { warn(message: string, fields: Record<string, string>): void };
 }
 
 /** Secrets that are looked at closely at the same time. */

@@ -9,8 +9,9 @@ export const supersededStillValid: Kind = {
   kind: 'superseded-still-valid',
   provesSuspects: true,
 
-  async suspects(fleet, { secretsManager, adminSecretsPrefix, now }) {
-    const { logins, complete } = await targetLogins(secretsManager, adminSecretsPrefix);
+  async suspects(fleet, parts) {
+    const { logins, complete } = await targetLogins(parts);
+    const { now } = parts;
     const { superseded, seen } = supersededLogins(fleet, logins);
     const suspects = new Set(superseded.map(({ secret }) => secret));
     return {

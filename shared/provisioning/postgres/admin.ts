@@ -1,34 +1,42 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import type { SecretJson } from '../../credential/secret-json.ts';
 import { NoCurrentVersionError } from '../../rotation/errors.ts';
 import { ConfusedDeputyError } from '../../rotators/errors.ts';
 import { type PostgresLogin, postgresLogin, sameServer } from '../../rotators/postgres/credential.ts';
 import { readVersion } from '../../secrets-manager/versions.ts';
 import type { Declaration } from '../declaration.ts';
 
+type Server = NonNullable<Declaration['postgres']>;
+
 /**
- * The admin login of a declared server. Its secret must be of that server, so that a declaration can't send it elsewhere; one that
- * RDS manages holds a username and a password only.
+ * The admin login of a declared server. Its secret must be of that server, so that a declaration can't send it elsewhere.
  *
  * @throws NoCurrentVersionError, ConfusedDeputyError
  */
 export async function adminOf(
-  { adminSecretArn, host, port, ssl, database }: NonNullable<Declaration['postgres']>,
+  { adminSecretArn, host, port, ssl, database }: Server,
   client: SecretsManagerClient,
 ): Promise<PostgresLogin> {
   const secret = await readVersion(client, adminSecretArn, { stage: 'AWSCURRENT' });
   if (!secret) throw new NoCurrentVersionError('The admin secret (postgres.adminSecretArn)');
-  const held = secret.value.reveal();
-  const login = postgresLogin(
-    secret.value.with({
-      dbname: database,
-      engine: held.engine ?? 'postgres',
-      host: held.host ?? host,
-      port: held.port ?? port,
-      ssl: held.ssl ?? ssl,
-    }),
-  );
+  const login = postgresLogin(onServer(secret.value, { host, port, ssl, database }));
   if (!sameServer(login, { ...login, host, port })) {
     throw new ConfusedDeputyError('postgres.adminSecretArn: the admin secret is of another server');
   }
   return login;
+}
+
+/** An admin secret, with what it leaves out as declared: one that RDS manages holds a username and a password only. */
+export function onServer(
+  admin: SecretJson,
+  { host, port, ssl, database }: Pick<Server, 'host' | 'port' | 'ssl' | 'database'>,
+): SecretJson {
+  const held = admin.reveal();
+  return admin.with({
+    dbname: database,
+    engine: held.engine ?? 'postgres',
+    host: held.host ?? host,
+    port: held.port ?? port,
+    ssl: held.ssl ?? ssl,
+  });
 }

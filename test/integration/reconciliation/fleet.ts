@@ -94,6 +94,7 @@ export function fleetOn(
   const said: string[] = [];
   const alerts: AlertMessage[] = [];
   const events: OutgoingEvent[] = [];
+  const warnings: Readonly<Record<string, string>>[] = [];
   const scheduler: InMemoryScheduler = new Map();
   const declarations = new Map<string, KnownDeclaration>();
   const table: InMemoryTable = new Map();
@@ -151,7 +152,7 @@ export function fleetOn(
       turns: { write: async () => undefined, list: async () => undefined },
       now: clock.now,
       remainingMs: () => remainingMs,
-      log: { warn: () => undefined },
+      log: { warn: (message, fields) => void warnings.push({ message, ...fields }) },
       report: {
         records: findingsState(dynamoClientOf(table, watch), 'state'),
         bus: {
@@ -202,6 +203,8 @@ export function fleetOn(
     heard,
     alerts,
     events,
+    /** What the reconciler logged. */
+    warnings,
     scheduler,
     /** What is known of the findings of a kind, as the table holds it. */
     known: (kind: string) => untold.report.records.read(kind),

@@ -116,8 +116,42 @@ describe('a superseded login', () => {
         password: 'x',
       }),
     });
+    fleet.warnings.length = 0;
     await fleet.reconcile();
     expect(fleet.alerts.map(({ state }) => state)).toEqual(['found']);
+    expect(fleet.warnings).toEqual([]);
+  });
+});
+
+describe('the admin secret of a server', () => {
+  const superseded = async () =>
+    (await fleet.reconcile()).findings.filter(({ kind }) => kind === 'superseded-still-valid');
+
+  it('that names no host, as those that RDS manages, is used where its agents are declared to be', async () => {
+    const agent = await fleet.addAgent('hostless');
+    await fleet.declare(agent);
+    const old = await fleet.valueOf(agent);
+    await fleet.rotate(agent);
+    fleet.clock.advance(2 * hourMs);
+    const SecretString = JSON.stringify({ username: 'admin', password: server.password });
+    await fleet.engine.PutSecretValue({ SecretId: 'keyturn/admin/postgres', SecretString });
+    expect(await superseded()).toMatchObject([{ secret: agent.name, outcome: 'repaired' }]);
+    expect(await takes(old)).toBe(false);
+    expect(fleet.warnings).toEqual([]);
+  });
+
+  it('that can not be used is logged by the class of its error, and keeps no other server from being asked', async () => {
+    const SecretString = JSON.stringify({ username: 'admin', password: 'hunter2' });
+    const { ARN } = await fleet.engine.CreateSecret({ Name: 'keyturn/admin/nowhere', SecretString });
+    const { ARN: empty } = await fleet.engine.CreateSecret({ Name: 'keyturn/admin/empty' });
+    const agent = await fleet.addAgent('elsewhere');
+    await fleet.rotate(agent);
+    fleet.clock.advance(2 * hourMs);
+    expect(await superseded()).toMatchObject([{ secret: agent.name, outcome: 'repaired' }]);
+    expect(fleet.warnings).toEqual([
+      { message: 'Server not asked', secretArn: ARN, errorClass: 'InvalidSecretError' },
+      { message: 'Server not asked', secretArn: empty, errorClass: 'NoCurrentVersionError' },
+    ]);
   });
 });
 
