@@ -18,7 +18,11 @@ import { type OpenSecret, openSecret } from './open-secret.ts';
 import { PATIENCE } from './patience.ts';
 import { RotatingPool, type RotatingPoolOptions } from './postgres.ts';
 import { Redactor } from './redactor.ts';
-import { type ConnectionDriver, RotatingConnections } from './rotating-connections.ts';
+import {
+  type ConnectionDriver,
+  RotatingConnections,
+  type RotatingConnectionsOptions,
+} from './rotating-connections.ts';
 import { SecretCache, type SecretCacheOptions } from './secret-cache.ts';
 import type { SecretSource, SecretVersion, WhichVersion } from './secret-version.ts';
 import { agentSecretsManager, secretsManagerSource } from './secrets-manager-source.ts';
@@ -54,7 +58,7 @@ export interface AgentSecretsOptions
 const CLIENT = { customUserAgent: 'keyturn/agent', requestHandler: PATIENCE };
 
 /** What `postgres` takes besides the secret. */
-export type AgentPoolOptions = Omit<RotatingPoolOptions, 'cache' | 'secretId' | 'now'>;
+export type AgentPoolOptions = Omit<RotatingPoolOptions, 'cache' | 'secretId' | 'onClosing' | 'now'>;
 
 /**
  * An agent's secrets: always right, at most a TTL late, and with a queue not even that.
@@ -72,7 +76,8 @@ export class AgentSecrets implements AsyncDisposable {
   readonly #listener: InvalidationListener | undefined;
   readonly #owned: { destroy(): void }[] = [];
   readonly #pools = new Set<AsyncDisposable>();
-  readonly #pooled = new Set<string>();
+  /** How many pools of a secret are open: they tell of its adoption. */
+  readonly #openPools = new Map<string, number>();
   readonly #redactor: Redactor;
   readonly #adopted: AdoptionListener[];
   readonly #instanceId: string;
@@ -186,9 +191,10 @@ export class AgentSecrets implements AsyncDisposable {
 
   /** A pool of PostgreSQL connections with the secret's login. It closes with the agent, or before it. */
   postgres(secretId: string, options: AgentPoolOptions = {}): RotatingPool {
-    return this.#kept(
+    return this.#pool(
       secretId,
-      new RotatingPool({ ...options, ...this.#connectionOptions(secretId, options.onAdopted) }),
+      options.onAdopted,
+      (connection) => new RotatingPool({ ...options, ...connection }),
     );
   }
 
@@ -201,9 +207,10 @@ export class AgentSecrets implements AsyncDisposable {
     driver: ConnectionDriver<Client>,
     { onAdopted }: { readonly onAdopted?: AdoptionListener } = {},
   ): RotatingConnections<Client> {
-    return this.#kept(
+    return this.#pool(
       secretId,
-      new RotatingConnections({ driver, ...this.#connectionOptions(secretId, onAdopted) }),
+      onAdopted,
+      (connection) => new RotatingConnections({ driver, ...connection }),
     );
   }
 
@@ -229,10 +236,15 @@ export class AgentSecrets implements AsyncDisposable {
     if (failed) throw failed.reason;
   }
 
-  #connectionOptions(secretId: string, onAdopted: AdoptionListener | undefined) {
+  /** A pool that closes with the agent, and of which nothing is kept once it is closed. */
+  #pool<Pool extends AsyncDisposable>(
+    secretId: string,
+    onAdopted: AdoptionListener | undefined,
+    make: (connection: Omit<RotatingConnectionsOptions<unknown>, 'driver'>) => Pool,
+  ): Pool {
     if (this.#closing) throw new AgentClosedError('The agent is closed');
     const { now } = this.#options;
-    return {
+    const pool = make({
       cache: this.#cache,
       secretId,
       ...(now && { now }),
@@ -240,18 +252,25 @@ export class AgentSecrets implements AsyncDisposable {
         this.#tell(adoption);
         if (onAdopted) told(onAdopted, adoption);
       },
-    };
+      onClosing: (closed) => {
+        this.#countPools(secretId, -1);
+        closed.finally(() => this.#pools.delete(pool));
+      },
+    });
+    this.#countPools(secretId, 1);
+    this.#pools.add(pool);
+    return pool;
   }
 
-  #kept<Connections extends AsyncDisposable>(secretId: string, connections: Connections): Connections {
-    this.#pooled.add(secretId);
-    this.#pools.add(connections);
-    return connections;
+  #countPools(secretId: string, change: 1 | -1): void {
+    const count = (this.#openPools.get(secretId) ?? 0) + change;
+    if (count > 0) this.#openPools.set(secretId, count);
+    else this.#openPools.delete(secretId);
   }
 
   #arrived(secretId: string, version: SecretVersion): void {
     this.#redactor.learn(secretId, version);
-    if (!this.#pooled.has(secretId)) this.#tell(adoptionOf(secretId, version));
+    if (!this.#openPools.has(secretId)) this.#tell(adoptionOf(secretId, version));
   }
 
   #tell(adoption: Adoption): void {

@@ -23,6 +23,8 @@ export interface RotatingConnectionsOptions<Client> {
   readonly secretId: string;
   readonly driver: ConnectionDriver<Client>;
   readonly onAdopted?: AdoptionListener;
+  /** Told once, when no more work is taken on. The promise resolves, and never rejects, when all clients are closed. */
+  readonly onClosing?: (closed: Promise<void>) => void;
   readonly now?: Clock;
 }
 
@@ -55,7 +57,7 @@ export class RotatingConnections<Client> implements AsyncDisposable {
   #opening: Promise<Lane<Client>> | undefined;
   #failures = 0;
   #retryAt = Number.NEGATIVE_INFINITY;
-  #closed = false;
+  #closing: Promise<void> | undefined;
 
   constructor(options: RotatingConnectionsOptions<Client>) {
     this.#options = options;
@@ -84,9 +86,16 @@ export class RotatingConnections<Client> implements AsyncDisposable {
     }
   }
 
-  /** Resolves once all work has ended, and its clients are closed. */
+  /** Resolves once all work has ended, and its clients are closed. Repeating it is harmless. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
+    if (!this.#closing) {
+      this.#closing = this.#close();
+      this.#options.onClosing?.(this.#closing);
+    }
+    await this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.#listening[Symbol.dispose]();
     await this.#opening?.catch(() => undefined);
     if (this.#lane) this.#retire(this.#lane);
@@ -96,7 +105,7 @@ export class RotatingConnections<Client> implements AsyncDisposable {
 
   /** The lane that may serve now. None if there is none yet, or if the secret is past its hard bound, gone or denied. */
   #serving(): Lane<Client> | undefined {
-    if (this.#closed) throw new AgentClosedError('The connections are closed');
+    if (this.#closing) throw new AgentClosedError('The connections are closed');
     const { cache, secretId } = this.#options;
     if (!this.#lane || !cache.isUsable(secretId)) return undefined;
     const fresh = cache.peek(secretId);
@@ -108,7 +117,7 @@ export class RotatingConnections<Client> implements AsyncDisposable {
   /** Goes over to what the cache has, if it is another version than the lane's, while the lane serves. */
   #follow(): void {
     const fresh = this.#options.cache.peek(this.#options.secretId);
-    if (this.#closed || this.#opening || !this.#lane || !fresh) return;
+    if (this.#closing || this.#opening || !this.#lane || !fresh) return;
     if (fresh.versionId === this.#lane.versionId || this.#now() < this.#retryAt) return;
     this.#open().catch(() => undefined);
   }
@@ -120,7 +129,7 @@ export class RotatingConnections<Client> implements AsyncDisposable {
   }
 
   #open(): Promise<Lane<Client>> {
-    if (this.#closed) return Promise.reject(new AgentClosedError('The connections are closed'));
+    if (this.#closing) return Promise.reject(new AgentClosedError('The connections are closed'));
     this.#opening ??= this.#openFreshest()
       .then(
         (lane) => {

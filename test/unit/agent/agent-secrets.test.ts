@@ -1,7 +1,7 @@
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { DeleteMessageBatchCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { mockClient } from 'aws-sdk-client-mock';
-import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeEach, expect, test, vi } from 'vitest';
 import {
   type Adoption,
   AgentClosedError,
@@ -14,7 +14,7 @@ import {
 import { fieldsOf } from '../../../agent/secret-version.ts';
 import type { VersionNotice } from '../../../agent/version-floor.ts';
 import { PostgresServer } from './postgres-server.ts';
-import { bodyOf, Store, secret } from './setting.ts';
+import { bodyOf, Store, secret, settled } from './setting.ts';
 
 const agentId = 'billing-7';
 const secretsManager = mockClient(SecretsManagerClient);
@@ -126,6 +126,56 @@ test('tells who listens of a version that comes in, and reads anew on demand', a
   const notice = moveTo('agent_b');
   expect((await agent.refreshNow(secret)).versionId).toBe(notice.versionId);
   expect(told).toEqual([notice.versionId]);
+});
+
+test('tells of what it reads of a secret only where none of its pools is open', async () => {
+  const pools = [
+    agent.postgres(secret, { field: 'database' }),
+    agent.postgres(secret, { field: 'database' }),
+  ];
+  const readAnew = async () => {
+    const { versionId } = moveTo('agent_b');
+    await agent.refreshNow(secret);
+    return versionId;
+  };
+  const told = () => adoptions.map(({ versionId }) => versionId);
+  await pools[0]?.[Symbol.asyncDispose]();
+  await readAnew();
+  expect(told()).toEqual([]);
+  await pools[1]?.[Symbol.asyncDispose]();
+  const versionId = await readAnew();
+  expect(told()).toEqual([versionId]);
+  await pools[1]?.[Symbol.asyncDispose]();
+  await using _another = agent.postgres(secret, { field: 'database' });
+  await readAnew();
+  expect(told()).toEqual([versionId]);
+});
+
+test('waits for a pool that is being closed, and does not keep one that was', async () => {
+  const ends = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const [closed, closing] = ends.map(({ promise }) =>
+    agent.connections(secret, {
+      open: async (version) => version,
+      close: () => promise,
+      isAuthFailure: () => false,
+    }),
+  );
+  for (const connections of [closed, closing]) await connections?.use(() => undefined);
+  if (!closed || !closing) throw new Error('two were made');
+  const letGo = vi.spyOn(closed, Symbol.asyncDispose);
+  ends[0]?.resolve();
+  await closed[Symbol.asyncDispose]();
+  void closing[Symbol.asyncDispose]();
+  let isClosed = false;
+  const closingAgent = agent.close().then(() => {
+    isClosed = true;
+  });
+  await settled();
+  expect(isClosed).toBe(false);
+  ends[1]?.resolve();
+  arrived.resolve();
+  await closingAgent;
+  expect(letGo).toHaveBeenCalledTimes(1);
 });
 
 test('takes out of a text what it holds, and of what it has held only the last', async () => {
