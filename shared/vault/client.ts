@@ -55,7 +55,8 @@ export interface CandidVault extends Vault {
 }
 
 const answers = {
-  login: z.object({ auth: z.object({ client_token: z.string() }) }),
+  // Empty where a second factor is asked for: no login at all.
+  login: z.object({ auth: z.object({ client_token: z.string().min(1) }) }),
   data: z.object({
     data: z.object({
       // Not z.record, which leaves out a field named __proto__.
@@ -113,25 +114,34 @@ export function connectVault(options: {
     const answer = await translated(() => client.write(path, body));
     client.token = parsed(answers.login, answer).auth.client_token;
   };
-  const call = async (request: () => Promise<unknown>): Promise<unknown> => {
-    loggedIn ??= logIn();
-    try {
-      await loggedIn;
-      return await translated(request);
-    } catch (error) {
-      loggedIn = undefined;
-      throw error;
-    }
+  const held = (): Promise<void> => {
+    if (loggedIn) return loggedIn;
+    const login = logIn();
+    loggedIn = login;
+    login.catch(() => giveUp(login));
+    return login;
   };
-  /** A token that expired is refused like one without rights, so a refusal is worth one fresh login. */
+  const giveUp = (login: Promise<void>) => {
+    // Unless another request has logged in since.
+    if (loggedIn === login) loggedIn = undefined;
+  };
+  /**
+   * A token that has ended is refused like one without rights, so a refusal is worth one fresh login. What that one is refused
+   * too is a matter of policy: it is kept, and the next refusal is worth another, so that rights given meanwhile are found.
+   * Any other failure says nothing of the token.
+   */
   const request = async (make: () => Promise<unknown>): Promise<unknown> => {
-    const wasLoggedIn = loggedIn !== undefined;
+    const isFresh = loggedIn === undefined;
+    const login = held();
+    await login;
     try {
-      return await call(make);
+      return await translated(make);
     } catch (error) {
-      if (wasLoggedIn && error instanceof VaultDeniedError) return call(make);
-      throw error;
+      if (isFresh || !(error instanceof VaultDeniedError)) throw error;
     }
+    giveUp(login);
+    await held();
+    return translated(make);
   };
   const at = (kind: 'data' | 'metadata', path: string) =>
     `${mount}/${kind}/${path.split('/').map(encodeURIComponent).join('/')}`;
