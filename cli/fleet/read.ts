@@ -2,10 +2,10 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { SchedulerClient } from '@aws-sdk/client-scheduler';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { listFleet } from '../../shared/fleet/secrets.ts';
+import { scheduledGraceEnds } from '../../shared/grace/schedule.ts';
 import type { Vault } from '../../shared/vault/client.ts';
 import type { Deployment } from '../deployment.ts';
 import { operatorsVault } from '../operators-vault.ts';
-import { runningGrace } from './grace.ts';
 import { type Known, known } from './known.ts';
 import { mirrorsOf } from './mirrors.ts';
 import type { FleetFacts } from './rows.ts';
@@ -48,7 +48,7 @@ export async function readFleet(
   const [secrets, state, grace, mirrors, fields] = await Promise.all([
     listing,
     known(fleetState(dynamo, stateTable, () => now)),
-    known(runningGrace(scheduler, scheduleGroup)),
+    known(scheduledGraceEnds(scheduler, scheduleGroup)),
     'fact' in vault
       ? listing.then((found) => known(mirrorsOf(found, vault.fact)))
       : Promise.resolve({ unknown: vault.unknown }),

@@ -1,5 +1,6 @@
 import { type FleetSecret, versionWith } from '../../shared/fleet/secrets.ts';
-import { graceMsOf } from '../../shared/labels/tags.ts';
+import { knownGraceEnd, supersededSince } from '../../shared/grace/grace.ts';
+import type { IsScheduled } from '../../shared/grace/schedule.ts';
 import { digest } from '../../shared/reconciliation/open-findings.ts';
 import { incompleteVersion } from '../../shared/reconciliation/suspicions.ts';
 import type { Known } from './known.ts';
@@ -10,7 +11,7 @@ import type { FleetState } from './state.ts';
 export interface FleetFacts {
   readonly secrets: readonly FleetSecret[];
   readonly state: Known<FleetState>;
-  readonly grace: Known<(versionId: string) => boolean>;
+  readonly grace: Known<IsScheduled>;
   readonly mirrors: Known<ReadonlyMap<string, MirrorStatus>>;
   readonly staticFields: Known<ReadonlyMap<string, readonly string[]>>;
 }
@@ -126,21 +127,14 @@ function mirrorOf({ arn, tags }: FleetSecret, mirrors: FleetFacts['mirrors']): S
 
 function graceOf(secret: FleetSecret, grace: FleetFacts['grace']): StatusRow['grace'] {
   if ('unknown' in grace) return unknownFor(grace.unknown);
-  const { tags, lastRotatedAt } = secret;
   const currentVersionId = versionWith('AWSCURRENT', secret);
-  if (currentVersionId === undefined || !grace.fact(currentVersionId)) return { state: 'none' };
-  const graceMs = graceMsIn(tags);
-  if (!lastRotatedAt || graceMs === undefined) return { state: 'running' };
-  return { state: 'running', endsAt: new Date(lastRotatedAt.getTime() + graceMs).toISOString() };
-}
-
-/** A tag that can't be read is a finding of its own, not the end of the table. */
-function graceMsIn(tags: FleetSecret['tags']): number | undefined {
-  try {
-    return graceMsOf(tags);
-  } catch {
-    return undefined;
-  }
+  if (currentVersionId === undefined || !grace.fact({ secretArn: secret.arn, currentVersionId }))
+    return { state: 'none' };
+  const since = supersededSince(secret);
+  // A tag that can't be read is a finding of its own, not the end of the table.
+  const end = since && knownGraceEnd(since, secret.tags);
+  if (!end || !('endsAt' in end)) return { state: 'running' };
+  return { state: 'running', endsAt: end.endsAt.toISOString() };
 }
 
 function staticOf({ arn }: FleetSecret, fields: FleetFacts['staticFields']): StatusRow['staticFields'] {

@@ -4,10 +4,11 @@ import { parsed } from '../../events/contract.ts';
 import { secretChanged } from '../../events/secret-changed/event.ts';
 import { secretLabelUpdated } from '../../events/secret-label-updated/event.ts';
 import { secretRotated } from '../../events/secret-rotated/event.ts';
+import { graceEnd } from '../../shared/grace/grace.ts';
+import { type GraceSchedule, scheduleGraceEnd } from '../../shared/grace/schedule.ts';
 import { moveOf } from '../../shared/labels/moved.ts';
-import { agentIdOf, graceMsOf } from '../../shared/labels/tags.ts';
+import { agentIdOf } from '../../shared/labels/tags.ts';
 import type { EventBus } from '../../shared/notification/event-bus.ts';
-import { type GraceSchedule, scheduleGraceEnd } from './grace-schedule.ts';
 
 export interface AnnounceRotationDependencies {
   readonly secretsManager: SecretsManagerClient;
@@ -62,7 +63,7 @@ export async function announceRotation(
     await bus.publish([secretRotated.of(rotated)]);
     return;
   }
-  const graceEndsAt = new Date(movedAt.getTime() + graceMsOf(secret.tags)).toISOString();
+  const graceEndsAt = graceEnd(movedAt, secret.tags).toISOString();
   await scheduleGraceEnd(
     scheduler,
     schedule,

@@ -4,8 +4,9 @@ import { type CacheInvalidation, cacheInvalidation } from '../../events/cache-in
 import { parsed } from '../../events/contract.ts';
 import { secretLabelUpdated } from '../../events/secret-label-updated/event.ts';
 import { calledAws } from '../../shared/aws/errors.ts';
+import { knownGraceEnd } from '../../shared/grace/grace.ts';
 import { moveOf } from '../../shared/labels/moved.ts';
-import { agentIdOf, graceMsOf, SecretTagError, type Tags } from '../../shared/labels/tags.ts';
+import { agentIdOf, type Tags } from '../../shared/labels/tags.ts';
 import type { Count } from '../../shared/observability/metrics.ts';
 
 export interface InvalidateCachesDependencies {
@@ -44,7 +45,7 @@ export async function invalidateCaches(
     versionId: change.currentVersionId,
     versionCreatedAt: change.currentCreatedAt.toISOString(),
     movedAt: movedAt.toISOString(),
-    ...(supersedes && graceEnd(movedAt, secret.tags)),
+    ...(supersedes && toldGraceEnd(movedAt, secret.tags)),
   });
   await calledAws('sns:Publish', () =>
     sns.send(
@@ -59,11 +60,7 @@ export async function invalidateCaches(
 }
 
 /** A grace that can't be read must not keep the agent uninformed. announce-rotation reports it, and fails. */
-function graceEnd(movedAt: Date, tags: Tags): { graceEndsAt?: string } {
-  try {
-    return { graceEndsAt: new Date(movedAt.getTime() + graceMsOf(tags)).toISOString() };
-  } catch (error) {
-    if (error instanceof SecretTagError) return {};
-    throw error;
-  }
+function toldGraceEnd(movedAt: Date, tags: Tags): { graceEndsAt?: string } {
+  const end = knownGraceEnd(movedAt, tags);
+  return 'endsAt' in end ? { graceEndsAt: end.endsAt.toISOString() } : {};
 }

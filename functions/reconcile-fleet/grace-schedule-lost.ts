@@ -1,8 +1,6 @@
-import { paginateListSchedules } from '@aws-sdk/client-scheduler';
-import { calledAws } from '../../shared/aws/errors.ts';
+import { scheduledGraceEnds, scheduleGraceEnd } from '../../shared/grace/schedule.ts';
 import { rotatedVersions } from '../../shared/reconciliation/rotated-versions.ts';
 import { graceOf } from '../../shared/reconciliation/suspicions.ts';
-import { scheduleGraceEnd, scheduleName } from '../announce-rotation/grace-schedule.ts';
 import { finding, type Kind } from './kind.ts';
 
 /** A grace period runs that nothing will end: its schedule was never made, or was deleted. */
@@ -11,21 +9,13 @@ export const graceScheduleLost: Kind = {
   provesSuspects: true,
 
   async suspects(fleet, { scheduler, schedule, now }) {
-    const names = await calledAws('scheduler:ListSchedules', async () => {
-      const listed = new Set<string>();
-      const pages = paginateListSchedules(
-        { client: scheduler, pageSize: 100 },
-        { GroupName: schedule.groupName },
-      );
-      for await (const { Schedules = [] } of pages) for (const { Name = '' } of Schedules) listed.add(Name);
-      return listed;
-    });
+    const isScheduled = await scheduledGraceEnds(scheduler, schedule.groupName);
     const suspects = fleet.filter((secret) => {
       const grace = graceOf(secret, now());
       if (grace?.kind === 'unreadable') return true;
       return (
         grace?.kind === 'running' &&
-        !names.has(scheduleName({ secretArn: secret.arn, currentVersionId: grace.currentVersionId }))
+        !isScheduled({ secretArn: secret.arn, currentVersionId: grace.currentVersionId })
       );
     });
     return { suspects, checked: 'all' };

@@ -1,8 +1,8 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { describeFleetSecret, type FleetSecret, versionWith } from '../fleet/secrets.ts';
+import { graceEnd } from '../grace/grace.ts';
 import { changeOf, inForceSince } from '../labels/change.ts';
 import { versionDates } from '../labels/read.ts';
-import { graceMsOf } from '../labels/tags.ts';
 import { called } from '../secrets-manager/errors.ts';
 
 export interface RotatedVersions {
@@ -26,11 +26,10 @@ export async function rotatedVersions(
   const { stages, lastRotatedAt, tags } = secret;
   const change = changeOf(currentVersionId, { stages, createdAt, lastRotatedAt });
   if (change.kind !== 'rotated' || change.supersededVersionId === undefined) return undefined;
-  const began = inForceSince(change.currentCreatedAt, secret).getTime();
   return {
     secret,
     supersededVersionId: change.supersededVersionId,
     currentVersionId,
-    graceEndsAt: new Date(began + graceMsOf(tags)),
+    graceEndsAt: graceEnd(inForceSince(change.currentCreatedAt, secret), tags),
   };
 }

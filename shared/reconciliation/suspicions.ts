@@ -1,5 +1,5 @@
 import { type FleetSecret, versionWith } from '../fleet/secrets.ts';
-import { graceMsOf, SecretTagError } from '../labels/tags.ts';
+import { knownGraceEnd, supersededSince } from '../grace/grace.ts';
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
@@ -56,21 +56,15 @@ export type Grace =
 
 /** How the grace period of what the latest rotation superseded stands, as far as labels and dates tell. */
 export function graceOf(secret: FleetSecret, now: Date): Grace | undefined {
-  const { lastRotatedAt, lastChangedAt, tags } = secret;
-  // A first rotation whose last steps a reconciler took has no date. Its latest change bounds it.
-  const since = lastRotatedAt ?? lastChangedAt;
+  const since = supersededSince(secret);
   const supersededVersionId = versionWith('AWSPREVIOUS', secret);
   const currentVersionId = versionWith('AWSCURRENT', secret);
   if (!since || supersededVersionId === undefined || currentVersionId === undefined) return undefined;
   // Just now: the event that schedules its end is on its way.
   if (now.getTime() < since.getTime() + announcedWithinMs) return undefined;
-  try {
-    const kind = now.getTime() < since.getTime() + graceMsOf(tags) ? 'running' : 'over';
-    return { kind, supersededVersionId, currentVersionId };
-  } catch (error) {
-    if (error instanceof SecretTagError) return { kind: 'unreadable', tag: error.tag };
-    throw error;
-  }
+  const end = knownGraceEnd(since, secret.tags);
+  if ('unreadableTag' in end) return { kind: 'unreadable', tag: end.unreadableTag };
+  return { kind: now < end.endsAt ? 'running' : 'over', supersededVersionId, currentVersionId };
 }
 
 function endOfDay(ms: number): Date {

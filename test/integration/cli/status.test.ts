@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { type OpenBao, startOpenBao } from '../../../local/openbao/server.ts';
 import { freePort } from '../../../local/ports.ts';
+import { scheduleName } from '../../../shared/grace/schedule.ts';
 import { digest } from '../../../shared/reconciliation/open-findings.ts';
 import { adoptionsIn } from '../../../shared/state/adoptions.ts';
 import { type Aws, startAws } from './aws.ts';
@@ -135,7 +136,7 @@ describe('keyturn status', () => {
   it('shows a running grace period and what is open, and ends with 3', async () => {
     await new SchedulerClient(aws.sdk).send(
       new CreateScheduleCommand({
-        Name: `${'a'.repeat(20)}-${versionId}`,
+        Name: scheduleName({ secretArn: arn, currentVersionId: versionId }),
         GroupName: aws.outputs.GraceScheduleGroupName,
         ScheduleExpression: 'at(2099-01-01T00:00:00)',
         FlexibleTimeWindow: { Mode: 'OFF' },

@@ -4,7 +4,6 @@ import { mockClient } from 'aws-sdk-client-mock';
 import 'aws-sdk-client-mock-vitest/extend';
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import { announceRotation } from '../../../functions/announce-rotation/announce-rotation.ts';
-import { scheduleName } from '../../../functions/announce-rotation/grace-schedule.ts';
 import { eventBus } from '../../../shared/notification/event-bus.ts';
 import * as given from './setting.ts';
 
@@ -207,11 +206,4 @@ test('more events than a call takes go out in several', async () => {
   await eventBus(new EventBridgeClient(), 'keyturn-test').publish(events);
   expect(bus).toHaveReceivedCommandTimes(PutEventsCommand, 2);
   expect(published().map(({ detail }) => detail)).toEqual(events.map(({ detail }) => detail));
-});
-
-test('a schedule is named by secret and version, within 64 characters for any version id', () => {
-  const of = (secretArn: string, currentVersionId: string) => scheduleName({ secretArn, currentVersionId });
-  expect(of(arn, current)).toMatch(new RegExp(`^[0-9a-f]{20}-${current}$`));
-  expect(of(`${arn}x`, current)).not.toBe(of(arn, current));
-  expect(of(arn, `/${'x'.repeat(63)}`)).toMatch(/^[0-9a-f]{20}-[0-9a-f]{43}$/);
 });

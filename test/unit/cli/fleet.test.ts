@@ -31,7 +31,7 @@ const secret: FleetSecret = {
 const facts: FleetFacts = {
   secrets: [secret],
   state: { fact: { backends: [], findings: [], failing: [], adoptions: [] } },
-  grace: { fact: (version) => version === versionId },
+  grace: { fact: ({ currentVersionId }) => currentVersionId === versionId },
   mirrors: { fact: new Map([['arn:1', { state: 'current' }]]) },
   staticFields: { unknown: 'values were not read: say --fields' },
 };
@@ -83,6 +83,18 @@ describe('a row of keyturn status', () => {
     expect(cellsFor({ nextRotationAt: hoursAgo(5) })[4]).toBe('5h late');
     expect(cellsFor({ rotationEnabled: false })[4]).toBe('off');
     expect(cellsFor({ stages: { [versionId]: ['AWSCURRENT'], b: ['AWSPENDING'] } }).at(-1)).toBe('rotating');
+  });
+
+  it('counts the grace period of a rotation without a date from the latest change', () => {
+    const undated = { ...secret, lastRotatedAt: undefined, lastChangedAt: hoursAgo(0.5) };
+    const { row } = shown({ secrets: [undated] });
+    expect(row.grace).toEqual({ state: 'running', endsAt: hoursAgo(-1.5).toISOString() });
+  });
+
+  it('says that a grace period runs, and no end, where its tag can not be read', () => {
+    const { row, cells } = shown({ secrets: [{ ...secret, tags: { 'keyturn:grace': 'soon' } }] });
+    expect(row.grace).toEqual({ state: 'running' });
+    expect(cells[8]).toBe('running');
   });
 
   it('says why something can not be known, once for the whole fleet', () => {

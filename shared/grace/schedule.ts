@@ -1,8 +1,13 @@
 import { createHash } from 'node:crypto';
-import { ConflictException, CreateScheduleCommand, type SchedulerClient } from '@aws-sdk/client-scheduler';
-import type { GraceEnded } from '../../events/grace-ended/event.ts';
-import { calledAws } from '../../shared/aws/errors.ts';
+import {
+  ConflictException,
+  CreateScheduleCommand,
+  paginateListSchedules,
+  type SchedulerClient,
+} from '@aws-sdk/client-scheduler';
+import { calledAws } from '../aws/errors.ts';
 
+/** Where the ends of grace periods are scheduled, and whom they call. */
 export interface GraceSchedule {
   readonly groupName: string;
   readonly targetArn: string;
@@ -10,11 +15,20 @@ export interface GraceSchedule {
   readonly deadLetterArn: string;
 }
 
+/** What a schedule hands to revoke-superseded, whose contract is the event `grace-ended`. */
+export interface GraceEnd {
+  readonly secretArn: string;
+  readonly supersededVersionId: string;
+  readonly currentVersionId: string;
+  readonly rotationId: string;
+  /** ISO 8601. */
+  readonly graceEndsAt: string;
+}
+/** What tells one end from another. */
+export type GraceEndKey = Pick<GraceEnd, 'secretArn' | 'currentVersionId'>;
+
 /** The name is derived from what is scheduled, so that a repeat can't make a second one. At most 64 characters. */
-export function scheduleName({
-  secretArn,
-  currentVersionId,
-}: Pick<GraceEnded, 'secretArn' | 'currentVersionId'>): string {
+export function scheduleName({ secretArn, currentVersionId }: GraceEndKey): string {
   const version = /^[\w.-]{1,43}$/.test(currentVersionId) ? currentVersionId : digest(currentVersionId, 43);
   return `${digest(secretArn, 20)}-${version}`;
 }
@@ -22,11 +36,13 @@ export function scheduleName({
 /**
  * Schedules the end of a grace period, once. A schedule of that name is the same schedule: a success. One that has run
  * is deleted, so an event replayed later makes it again, and revoke-superseded repeats what it did.
+ *
+ * @throws AwsCallError
  */
 export async function scheduleGraceEnd(
   client: SchedulerClient,
   { groupName, targetArn, roleArn, deadLetterArn }: GraceSchedule,
-  input: GraceEnded,
+  input: GraceEnd,
   now: Date,
 ): Promise<'scheduled' | 'was scheduled'> {
   return calledAws('scheduler:CreateSchedule', async () => {
@@ -53,6 +69,23 @@ export async function scheduleGraceEnd(
       if (error instanceof ConflictException) return 'was scheduled';
       throw error;
     }
+  });
+}
+
+/** Whether the end of a grace period is scheduled. Once it has come, it is no longer. */
+export type IsScheduled = (end: GraceEndKey) => boolean;
+
+/**
+ * Which ends are scheduled: a call for a hundred schedules, and none a secret. The list may lag behind.
+ *
+ * @throws AwsCallError
+ */
+export async function scheduledGraceEnds(client: SchedulerClient, groupName: string): Promise<IsScheduled> {
+  return calledAws('scheduler:ListSchedules', async () => {
+    const names = new Set<string>();
+    const pages = paginateListSchedules({ client, pageSize: 100 }, { GroupName: groupName });
+    for await (const { Schedules = [] } of pages) for (const { Name = '' } of Schedules) names.add(Name);
+    return (end) => names.has(scheduleName(end));
   });
 }
 
