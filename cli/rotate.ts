@@ -2,8 +2,9 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { ResourceNotFoundException, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { Command, InvalidArgumentError } from 'commander';
-import { describeSecret } from '../shared/labels/read.ts';
+import { describeSecret, versionDates } from '../shared/labels/read.ts';
 import { isManaged } from '../shared/labels/tags.ts';
+import { called } from '../shared/secrets-manager/errors.ts';
 import { type DeploymentFlags, onDeployment, openDeployment } from './deployment.ts';
 import { exit } from './exit.ts';
 import { plain, sentenceOf } from './failure.ts';
@@ -67,7 +68,8 @@ async function rotate(secretId: string, flags: RotateFlags): Promise<void> {
       `a rotation of ${name} is under way, or was given up: look at keyturn status, and at keyturn unstick`,
     );
   }
-  const dangers = dangersOf(secret, new Date());
+  const createdAt = await called('ListSecretVersionIds', () => versionDates(secretsManager, arn));
+  const dangers = dangersOf({ ...secret, createdAt }, new Date());
   if (dangers.length > 0) await output.confirm(`${dangers.join(' ')} Rotate ${plain(name)} now?`, flags);
 
   await using parts = new AsyncDisposableStack();

@@ -99,6 +99,41 @@ describe('keyturn rotate', () => {
     await aws.secretsManager.engine.idle();
   });
 
+  it('refuses just so after a rotation that a reconciler took to its end, of which there is no date', async () => {
+    const arn = await secretOf('taken', rotator);
+    const { engine } = aws.secretsManager;
+    const { VersionId: before } = await engine.GetSecretValue({ SecretId: arn });
+    const { VersionId: token } = await engine.PutSecretValue({
+      SecretId: arn,
+      SecretString: JSON.stringify({ generation: 1, password: canary }),
+      VersionStages: ['AWSPENDING'],
+    });
+    await engine.UpdateSecretVersionStage({
+      SecretId: arn,
+      VersionStage: 'AWSCURRENT',
+      MoveToVersionId: token,
+      RemoveFromVersionId: before,
+    });
+    expect(await keyturn(aws, ['rotate', arn])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('in its grace period for'),
+    });
+  });
+
+  it('asks where the tag of the grace period can not be read, and rotates where it is told --yes', async () => {
+    const arn = await secretOf('unreadable', rotator, { 'keyturn:grace': canary });
+    expect(await keyturn(aws, ['rotate', arn])).toMatchObject({ code: 0 });
+    await aws.secretsManager.engine.idle();
+    const { code, stderr } = await keyturn(aws, ['rotate', arn]);
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: expect.stringContaining("Its tag keyturn:grace can't be read"),
+    });
+    expect(stderr).not.toContain(canary);
+    expect(await keyturn(aws, ['rotate', arn, '--yes'])).toMatchObject({ code: 0 });
+    await aws.secretsManager.engine.idle();
+  });
+
   it('says which step failed and why, and that the next rotation needs help', async () => {
     const arn = await secretOf('two', hanging);
     const { ran } = begun(['rotate', arn, '--wait'], aws.env);

@@ -4,7 +4,6 @@ import { cellsOf, duration, unknownIn } from '../../../cli/fleet/format.ts';
 import { type FleetFacts, needsAttention, rowsOf } from '../../../cli/fleet/rows.ts';
 import { staticIn } from '../../../cli/fleet/static-fields.ts';
 import { liveEvent } from '../../../cli/live-events.ts';
-import { dangersOf } from '../../../cli/rotation/dangers.ts';
 import sample from '../../../events/rotation-failed/sample.json' with { type: 'json' };
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
 import type { FleetSecret } from '../../../shared/fleet/secrets.ts';
@@ -132,16 +131,4 @@ it('reads an event of ours, and nothing else that somebody put on the bus', () =
   });
   expect(liveEvent(JSON.stringify(more))).toBeUndefined();
   expect(liveEvent('not JSON')).toBeUndefined();
-});
-
-it('knows when a rotation now would hurt', () => {
-  const stages = { a: ['AWSPREVIOUS'], b: ['AWSCURRENT'] };
-  expect(dangersOf({ tags: {}, stages, lastRotatedAt: hoursAgo(0.5) }, now)).toHaveLength(1);
-  expect(dangersOf({ tags: {}, stages, lastRotatedAt: hoursAgo(2) }, now)).toEqual([]);
-  expect(dangersOf({ tags: {}, stages: { b: ['AWSCURRENT'] }, lastRotatedAt: hoursAgo(0.5) }, now)).toEqual(
-    [],
-  );
-  expect(
-    dangersOf({ tags: { 'keyturn:strategy': 'single-user' }, stages, lastRotatedAt: undefined }, now),
-  ).toHaveLength(1);
 });
