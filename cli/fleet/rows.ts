@@ -2,7 +2,7 @@ import { type FleetSecret, versionWith } from '../../shared/fleet/secrets.ts';
 import { knownGraceEnd, supersededSince } from '../../shared/grace/grace.ts';
 import type { IsScheduled } from '../../shared/grace/schedule.ts';
 import { digest } from '../../shared/reconciliation/open-findings.ts';
-import { incompleteVersion } from '../../shared/reconciliation/suspicions.ts';
+import { incompleteVersion, overdueSince } from '../../shared/reconciliation/suspicions.ts';
 import type { Known } from './known.ts';
 import type { MirrorStatus } from './mirrors.ts';
 import type { FleetState } from './state.ts';
@@ -90,7 +90,7 @@ export function rowsOf(facts: FleetFacts, now: Date): readonly StatusRow[] {
       mirror: mirrorOf(secret, facts.mirrors),
       grace: graceOf(secret, facts.grace),
       health: problems
-        ? { state: 'known', problems: [...overdue(secret, now), ...problems(arn)] }
+        ? { state: 'known', problems: eachKindOnce([...overdue(secret, now), ...problems(arn)]) }
         : unknownFor(reason),
       staticFields: staticOf(secret, facts.staticFields),
     };
@@ -114,10 +114,15 @@ function problemsIn({ failing, findings }: FleetState): (arn: string) => readonl
   };
 }
 
-function overdue({ rotationEnabled, nextRotationAt }: FleetSecret, now: Date): readonly ProblemStatus[] {
-  if (!rotationEnabled || !nextRotationAt || nextRotationAt >= now) return [];
-  return [{ kind: 'rotation-overdue', since: nextRotationAt.toISOString() }];
+/** By the reconciler's own rule, and told before the reconciler looks, which it does once an hour. */
+function overdue(secret: FleetSecret, now: Date): readonly ProblemStatus[] {
+  const due = overdueSince(secret, now);
+  return due ? [{ kind: 'rotation-overdue', since: due.toISOString() }] : [];
 }
+
+/** Of two of a kind the first: it is dated by the secret itself, and a finding by when the fleet's first one was opened. */
+const eachKindOnce = (problems: readonly ProblemStatus[]): readonly ProblemStatus[] =>
+  problems.filter(({ kind }, at) => problems.findIndex((other) => other.kind === kind) === at);
 
 function mirrorOf({ arn, tags }: FleetSecret, mirrors: FleetFacts['mirrors']): StatusRow['mirror'] {
   if (tags['keyturn:mirror'] === undefined) return { state: 'none' };

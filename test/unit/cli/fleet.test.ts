@@ -84,6 +84,38 @@ describe('a row of keyturn status', () => {
     expect(cellsFor({ stages: { [versionId]: ['AWSCURRENT'], b: ['AWSPENDING'] } }).at(-1)).toBe('rotating');
   });
 
+  describe('of which the rotation is overdue', () => {
+    const due = hoursAgo(5);
+    const late: FleetSecret = { ...secret, nextRotationAt: due };
+    const problemsOf = (changed: Partial<FleetFacts>) => {
+      const { row } = shown(changed);
+      return { health: row.health, attention: needsAttention(row) };
+    };
+    const overdue = {
+      health: { state: 'known', problems: [{ kind: 'rotation-overdue', since: due.toISOString() }] },
+      attention: true,
+    };
+    const well = { health: { state: 'known', problems: [] }, attention: false };
+
+    it('is told as the reconciler tells it: an hour late, and no rotation under way', () => {
+      expect(problemsOf({ secrets: [late] })).toEqual(overdue);
+      expect(problemsOf({ secrets: [{ ...late, nextRotationAt: hoursAgo(0.9) }] })).toEqual(well);
+      const rotating = { ...late, stages: { [versionId]: ['AWSCURRENT'], b: ['AWSPENDING'] } };
+      expect(problemsOf({ secrets: [rotating] })).toEqual(well);
+    });
+
+    it('is told once where the reconciler has found it too, by when its own rotation was due', () => {
+      const since = hoursAgo(3).toISOString();
+      const findings = [{ kind: 'rotation-overdue', open: [digest('arn:1')], since }];
+      const state = { fact: { backends: [], adoptions: [], failing: [], findings } };
+      expect(problemsOf({ secrets: [late], state })).toEqual(overdue);
+      expect(problemsOf({ state }).health).toEqual({
+        state: 'known',
+        problems: [{ kind: 'rotation-overdue', since }],
+      });
+    });
+  });
+
   it('counts the grace period of a rotation without a date from the latest change', () => {
     const undated = { ...secret, lastRotatedAt: undefined, lastChangedAt: hoursAgo(0.5) };
     const { row } = shown({ secrets: [undated] });
