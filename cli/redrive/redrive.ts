@@ -8,7 +8,7 @@ import {
   type SQSClient,
 } from '@aws-sdk/client-sqs';
 import pMap from 'p-map';
-import { ask, FunctionFailedError } from '../../functions/reconcile-fleet/ask.ts';
+import { ask, FunctionFailedError, FunctionNotReachedError } from '../../functions/reconcile-fleet/ask.ts';
 import { letterOf } from './letter.ts';
 
 export interface Redriven {
@@ -88,10 +88,14 @@ export const redriveCalls = (
       await ask(lambda, functionName, JSON.parse(payload));
       return { for: functionName, cause, outcome: 'delivered' };
     } catch (error) {
-      const why = error instanceof FunctionFailedError ? error.errorClass : 'its body is not JSON';
-      return { for: functionName, cause, outcome: 'kept', why };
+      return { for: functionName, cause, outcome: 'kept', why: whyKept(error) };
     }
   });
+
+function whyKept(error: unknown): string {
+  if (error instanceof FunctionFailedError) return error.errorClass;
+  return error instanceof FunctionNotReachedError ? error.code : 'its body is not JSON';
+}
 
 /** Puts each message back into the queue that it came from. */
 export const redriveMessages = (

@@ -1,6 +1,6 @@
 import type { LambdaClient } from '@aws-sdk/client-lambda';
 import { revocationOutcome } from '../revoke-superseded/revoke-superseded.ts';
-import { ask, FunctionFailedError } from './ask.ts';
+import { ask, FunctionFailedError, FunctionNotReachedError } from './ask.ts';
 import type { ReconcileParts } from './kind.ts';
 
 /**
@@ -18,6 +18,7 @@ export function askedFunctions(
         return undefined;
       } catch (error) {
         if (error instanceof FunctionFailedError) return error.errorClass;
+        if (error instanceof FunctionNotReachedError) return error.name;
         throw error;
       }
     },

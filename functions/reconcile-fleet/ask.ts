@@ -1,8 +1,22 @@
-import { InvokeCommand, type LambdaClient } from '@aws-sdk/client-lambda';
+import { InvokeCommand, type LambdaClient, LambdaServiceException } from '@aws-sdk/client-lambda';
 import * as z from 'zod';
+import { errorCodeOf } from '../../shared/aws/errors.ts';
 import { errorClassOf } from '../../shared/observability/error-class.ts';
 
-/** A function that was asked failed, or can't be asked. Its own log says why. */
+/** Lambda didn't get to call the function, or its answer was lost: throttled, out of order, out of reach. Ask again later. */
+export class FunctionNotReachedError extends Error {
+  override readonly name = 'FunctionNotReachedError';
+  readonly code: string;
+  constructor(functionName: string, code: string) {
+    super(`${functionName} was not reached: ${code}`);
+    this.code = code;
+  }
+}
+
+/**
+ * A function that was asked failed, and its own log says why; or Lambda refuses to call it, as it will again: whoever asks may not,
+ * or there is no such function.
+ */
 export class FunctionFailedError extends Error {
   override readonly name = 'FunctionFailedError';
   readonly errorClass: string;
@@ -17,16 +31,27 @@ const failure = z.object({ errorType: z.string().regex(/^[\w.]{1,64}$/) });
 /**
  * Calls a function and waits for its answer. Of an error only its class is read: the message is for that function's log.
  *
- * @throws FunctionFailedError
+ * @throws FunctionNotReachedError, FunctionFailedError
  */
 export async function ask(client: LambdaClient, functionName: string, event: unknown): Promise<unknown> {
   const { FunctionError, Payload } = await client
     .send(new InvokeCommand({ FunctionName: functionName, Payload: JSON.stringify(event) }))
     .catch((error: unknown) => {
-      throw new FunctionFailedError(functionName, errorClassOf(error));
+      throw isRefusal(error)
+        ? new FunctionFailedError(functionName, errorClassOf(error))
+        : new FunctionNotReachedError(functionName, errorCodeOf(error));
     });
   const answer: unknown = JSON.parse(Payload?.transformToString() || 'null');
   if (FunctionError === undefined) return answer;
   const failed = failure.safeParse(answer);
   throw new FunctionFailedError(functionName, failed.data?.errorType ?? 'UnknownError');
+}
+
+/** A request that took too long, a function that is being updated, and too many requests: of Lambda's 4xx these pass. */
+const passing = [408, 409, 429];
+
+function isRefusal(error: unknown): boolean {
+  if (!(error instanceof LambdaServiceException)) return false;
+  const { httpStatusCode = 500 } = error.$metadata;
+  return httpStatusCode >= 400 && httpStatusCode < 500 && !passing.includes(httpStatusCode);
 }

@@ -15,7 +15,10 @@ export interface ReconcileParts {
   readonly schedule: GraceSchedule;
   /** What the names of the admin secrets begin with. */
   readonly adminSecretsPrefix: string;
-  /** Has rotate-secret take a step, as Secrets Manager would. Gives the class of the error that it failed with. */
+  /**
+   * Has rotate-secret take a step, as Secrets Manager would. Gives the class of the error that it failed with, which is
+   * FunctionNotReachedError where it couldn't be asked.
+   */
   readonly takeStep: (step: Step, secretArn: string, token: string) => Promise<string | undefined>;
   /** Has revoke-superseded revoke. */
   readonly revoke: (ended: GraceEnded) => Promise<RevocationOutcome>;

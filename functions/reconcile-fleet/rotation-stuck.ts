@@ -8,6 +8,7 @@ import { called } from '../../shared/secrets-manager/errors.ts';
 import { releasePending } from '../../shared/secrets-manager/versions.ts';
 import { steps } from '../rotate-secret/rotate-secret.ts';
 import { finding, type Kind, type ReconcileParts } from './kind.ts';
+import { afterFailure } from './step-failure.ts';
 
 /** A rotation began and doesn't end, and RotateSecret begins no other meanwhile. */
 export const rotationStuck: Kind = {
@@ -60,18 +61,16 @@ export interface Ended {
   readonly more: readonly string[];
 }
 
-/** They may end by themselves: the target answers again, Secrets Manager does, or another rotation took over. */
-const passing = ['TargetUnreachableError', 'SecretsManagerError', 'NotPendingError', 'UnknownVersionError'];
-/** A password that the target's policy doesn't take is never taken, nor one that came too late: the next rotation makes another. */
-const spent = ['TargetFailedError', 'InvalidSecretError', 'OvertakenError'];
-
 /**
  * Takes the same rotation to its end, by the steps that Secrets Manager itself would ask for again: each judges by the labels,
  * and does nothing where it was done. testSecret stands before finishSecret, so nothing is promoted that it refuses. Beside
  * Secrets Manager's own attempt, both do the same with the same token; killed, the next run finds the rotation where it was left.
  * The last step of one that would pass for the rotation before it is left to Secrets Manager.
  */
-export async function complete(stuck: IncompleteRotation, parts: ReconcileParts): Promise<Ended> {
+export async function complete(
+  stuck: IncompleteRotation,
+  parts: Pick<ReconcileParts, 'secretsManager' | 'turns' | 'takeStep'>,
+): Promise<Ended> {
   const { secret, versionId } = stuck;
   for (const step of steps) {
     if (step === 'finishSecret' && isOlderThanLastRotation(stuck)) {
@@ -84,12 +83,16 @@ export async function complete(stuck: IncompleteRotation, parts: ReconcileParts)
     const errorClass = await parts.takeStep(step, secret.arn, versionId);
     if (errorClass === undefined) continue;
     const failed = `${step} fails with ${errorClass}`;
-    if (passing.includes(errorClass)) return { outcome: 'waiting', more: [failed] };
-    if (spent.includes(errorClass)) {
-      const { more } = await abandon(stuck, parts);
-      return { outcome: 'waiting', more: [failed, ...more] };
+    switch (afterFailure(errorClass)) {
+      case 'wait':
+        return { outcome: 'waiting', more: [failed] };
+      case 'abandon': {
+        const { more } = await abandon(stuck, parts);
+        return { outcome: 'waiting', more: [failed, ...more] };
+      }
+      case 'ask a person':
+        return { outcome: 'needs a person', more: [failed] };
     }
-    return { outcome: 'needs a person', more: [failed] };
   }
   return { outcome: 'repaired', more: ['the rotation was completed'] };
 }

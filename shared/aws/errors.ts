@@ -32,12 +32,12 @@ export async function outcomeOf<T>(
 ): Promise<{ readonly value: T } | { readonly code: string }> {
   return call().then(
     (value) => ({ value }),
-    (error: unknown) => ({ code: codeOf(error) }),
+    (error: unknown) => ({ code: errorCodeOf(error) }),
   );
 }
 
-/** Where the network failed, the socket's, which names it better than `Error`. */
-function codeOf(error: unknown): string {
+/** AWS's name of what went wrong; where the network failed, the socket's, which names it better than `Error`. */
+export function errorCodeOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown';
   const code = 'code' in error ? String(error.code) : '';
   return /^E[A-Z]+$/.test(code) ? code : error.name;

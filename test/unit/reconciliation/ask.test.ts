@@ -1,8 +1,10 @@
 import { Readable } from 'node:stream';
 import { LambdaClient } from '@aws-sdk/client-lambda';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { describe, expect, it } from 'vitest';
 import { ask } from '../../../functions/reconcile-fleet/ask.ts';
 import { askedFunctions } from '../../../functions/reconcile-fleet/ask-functions.ts';
+import { complete } from '../../../functions/reconcile-fleet/rotation-stuck.ts';
 
 /** The SDK's client, answered as Lambda answers. */
 const lambda = (body: string, { status = 200, headers = {} }: { status?: number; headers?: object } = {}) =>
@@ -17,6 +19,33 @@ const lambda = (body: string, { status = 200, headers = {} }: { status?: number;
     },
   });
 const failed = { headers: { 'x-amz-function-error': 'Unhandled' } };
+const unreachable = new LambdaClient({
+  region: 'eu-central-1',
+  credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+  maxAttempts: 1,
+  requestHandler: {
+    handle: async () => {
+      throw Object.assign(new Error('hunter2'), { code: 'ECONNRESET' });
+    },
+  },
+});
+const turns = { write: async () => undefined, list: async () => undefined };
+const secret = {
+  arn: 'arn',
+  name: 'agents/a/credentials',
+  agentId: 'a',
+  tags: {},
+  stages: { old: ['AWSCURRENT'], new: ['AWSPENDING'] },
+  rotationEnabled: true,
+  createdAt: undefined,
+  lastRotatedAt: undefined,
+  nextRotationAt: undefined,
+  everyDays: 30,
+  schedule: undefined,
+  duration: undefined,
+  isScheduledForDeletion: false,
+};
+const stuck = { secret, versionId: 'new', since: new Date(0), createdAt: {} };
 const functions = { rotate: 'rotate-secret', revoke: 'revoke-superseded' };
 
 describe('a function that is asked', () => {
@@ -43,6 +72,35 @@ describe('a function that is asked', () => {
     await expect(ask(refused, 'f', {})).rejects.toThrow(/AccessDenied|f failed/);
     await expect(ask(refused, 'f', {})).rejects.not.toThrow(/hunter2/);
   });
+
+  it.each([
+    ['throttled', lambda('{}', { status: 429, headers: { 'x-amzn-errortype': 'TooManyRequestsException' } })],
+    ['out of order', lambda('{}', { status: 503, headers: { 'x-amzn-errortype': 'ServiceException' } })],
+    [
+      'being updated',
+      lambda('{}', { status: 409, headers: { 'x-amzn-errortype': 'ResourceConflictException' } }),
+    ],
+    ['out of reach', unreachable],
+  ])('but is %s leaves a stuck rotation to the next look, and needs no person', async (_, client) => {
+    const parts = { ...askedFunctions(client, functions), secretsManager: new SecretsManagerClient(), turns };
+    expect(await complete(stuck, parts)).toMatchObject({ outcome: 'waiting' });
+  });
+
+  it.each(['AccessDeniedException', 'ResourceNotFoundException'])(
+    'and is refused with %s needs a person',
+    async (type) => {
+      const client = lambda('{}', { status: 404, headers: { 'x-amzn-errortype': type } });
+      const parts = {
+        ...askedFunctions(client, functions),
+        secretsManager: new SecretsManagerClient(),
+        turns,
+      };
+      expect(await complete(stuck, parts)).toEqual({
+        outcome: 'needs a person',
+        more: [`createSecret fails with ${type}`],
+      });
+    },
+  );
 
   it('and answers what no revocation answers is an error', async () => {
     const ended = {
