@@ -2,7 +2,7 @@ import { describeFleetSecret, type FleetSecret, versionWith } from '../../shared
 import { versionDates } from '../../shared/labels/read.ts';
 import type { Finding } from '../../shared/reconciliation/finding.ts';
 import { attemptAgain, rotateOnce } from '../../shared/reconciliation/rotate-once.ts';
-import { causeOf, explained } from '../../shared/reconciliation/stuck.ts';
+import { type Advice, adviceFor, causeOf, explained } from '../../shared/reconciliation/stuck.ts';
 import { incompleteVersion, stuckAfterMs } from '../../shared/reconciliation/suspicions.ts';
 import { called } from '../../shared/secrets-manager/errors.ts';
 import { releasePending } from '../../shared/secrets-manager/versions.ts';
@@ -28,10 +28,8 @@ export const rotationStuck: Kind = {
     const cause = await causeOf(parts.secretsManager, secret, versionId);
     const explanation = `since ${stuck.since.toISOString()}: ${explained(cause)}`;
     if (how === 'look') return finding(this.kind, secret, explanation, 'waiting');
-    const outcome = ['cancelled', 'unusable value'].includes(cause)
-      ? await abandon(stuck, parts)
-      : await complete(stuck, parts);
-    return finding(this.kind, secret, [explanation, ...outcome.more].join('; '), outcome.outcome);
+    const { outcome, more } = await end(stuck, adviceFor(cause), parts);
+    return finding(this.kind, secret, [explanation, ...more].join('; '), outcome);
   },
 };
 
@@ -60,6 +58,10 @@ export interface Ended {
   /** What is to be said besides the cause. */
   readonly more: readonly string[];
 }
+
+/** Ends a rotation as the advice is, or as a person asks who knows better. */
+export const end = (stuck: IncompleteRotation, how: Advice, parts: ReconcileParts): Promise<Ended> =>
+  (how === 'complete' ? complete : abandon)(stuck, parts);
 
 /**
  * Takes the same rotation to its end, by the steps that Secrets Manager itself would ask for again: each judges by the labels,

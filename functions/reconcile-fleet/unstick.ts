@@ -1,8 +1,8 @@
 import * as z from 'zod';
-import { causeOf, explained } from '../../shared/reconciliation/stuck.ts';
+import { adviceFor, causeOf, explained } from '../../shared/reconciliation/stuck.ts';
 import type { UnstickAnswer } from './answers.ts';
 import type { ReconcileParts } from './kind.ts';
-import { abandon, complete, incompleteRotation } from './rotation-stuck.ts';
+import { end, incompleteRotation } from './rotation-stuck.ts';
 
 export const unstickRequest = z.strictObject({
   action: z.literal('unstick'),
@@ -28,9 +28,9 @@ export async function unstick(
     since: since.toISOString(),
     cause,
     explanation: explained(cause),
-    suggestion: cause === 'cancelled' || cause === 'unusable value' ? 'abandon' : 'complete',
+    suggestion: adviceFor(cause),
   } as const;
   if (how === 'explain') return answer;
-  const { outcome, more } = await (how === 'complete' ? complete : abandon)(stuck, parts);
+  const { outcome, more } = await end(stuck, how, parts);
   return { ...answer, outcome, more: [...more] };
 }

@@ -28,6 +28,22 @@ const explanations: Readonly<Record<Cause, string>> = {
 
 export const explained = (cause: Cause): string => explanations[cause];
 
+/** `complete`: take the rotation to its end. `abandon`: let its version go, for the next rotation to make another. */
+export type Advice = 'complete' | 'abandon';
+
+const advice: Readonly<Record<Cause, Advice>> = {
+  cancelled: 'abandon',
+  'no value': 'complete',
+  'unusable value': 'abandon',
+  refused: 'complete',
+  'not verified': 'complete',
+  unreachable: 'complete',
+  unfinished: 'complete',
+};
+
+/** How a rotation that is stuck at this is to be ended, by the hourly look and by whoever asks. */
+export const adviceFor = (cause: Cause): Advice => advice[cause];
+
 /**
  * Looks for what a rotation is stuck at. Reads, and logs in to the target as the pending login would: it changes nothing.
  *
