@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { findingOutcome } from '../../shared/reconciliation/finding.ts';
 import { busContract, instant, ofSecret } from '../contract.ts';
 
 /** The reconciler found something amiss with a secret that was well at its last look, and says what became of it. */
@@ -8,7 +9,7 @@ export const findingOpened = busContract(
     ...ofSecret,
     /** `docs/runbook/{kind}.md` is its page. */
     kind: z.string().regex(/^[a-z-]{1,64}$/),
-    outcome: z.enum(['repaired', 'waiting', 'needs a person']),
+    outcome: findingOutcome,
     foundAt: instant,
   }),
 );

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { findingOutcome } from '../../shared/reconciliation/finding.ts';
 import { busContract, instant, ofSecret, versionId } from '../contract.ts';
 
 /** A secret's mirror in Vault differs from it where it did not at the last look, and what became of that. */
@@ -13,7 +14,7 @@ export const mirrorDriftDetected = busContract(
     /** The version that the mirror said it held, and AWSCURRENT's. */
     stampedVersionId: versionId.optional(),
     currentVersionId: versionId.optional(),
-    outcome: z.enum(['repaired', 'waiting', 'needs a person']),
+    outcome: findingOutcome,
     foundAt: instant,
   }),
 );

@@ -1,6 +1,5 @@
 import * as z from 'zod';
-
-const outcome = z.enum(['repaired', 'waiting', 'needs a person']);
+import { findingOutcome } from '../../shared/reconciliation/finding.ts';
 
 /** What a look at the fleet comes to. */
 export const fleetReport = z.object({
@@ -13,7 +12,7 @@ export const fleetReport = z.object({
       secretArn: z.string(),
       agentId: z.string(),
       explanation: z.string(),
-      outcome,
+      outcome: findingOutcome,
     }),
   ),
   /** Names of secrets that couldn't be looked at closely. */
@@ -33,7 +32,7 @@ export const unstickAnswer = z.object({
   explanation: z.string().exactOptional(),
   /** What the cause asks for. */
   suggestion: z.enum(['complete', 'abandon']).exactOptional(),
-  outcome: outcome.exactOptional(),
+  outcome: findingOutcome.exactOptional(),
   more: z.array(z.string()).exactOptional(),
 });
 export type UnstickAnswer = z.output<typeof unstickAnswer>;

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { findingOutcome } from '../../shared/reconciliation/finding.ts';
 import { mirrorKinds } from '../../shared/reconciliation/mirrors/mirror-finding.ts';
 
 /** What the schedule and `keyturn drift` ask for. */
@@ -29,7 +30,7 @@ export const mirrorsReport = z.object({
       agentId: z.string(),
       path: z.string(),
       explanation: z.string(),
-      outcome: z.enum(['repaired', 'waiting', 'needs a person']),
+      outcome: findingOutcome,
     }),
   ),
 });

@@ -1,3 +1,8 @@
+import * as z from 'zod';
+
+/** `repaired`: it is so no more. `waiting`: by itself it will end, and it is looked at again. */
+export const findingOutcome = z.enum(['repaired', 'waiting', 'needs a person']);
+
 /** What a reconciler found amiss with one secret. Identifiers and words of ours only. */
 export interface Finding {
   /** A runbook page `docs/runbook/{kind}.md` says what it means and which command mends it. */
@@ -7,6 +12,5 @@ export interface Finding {
   readonly agentId: string;
   /** Why, for whoever is woken by it: no value of a secret, no message of a library. */
   readonly explanation: string;
-  /** `repaired`: it is so no more. `waiting`: by itself it will end, and it is looked at again. */
-  readonly outcome: 'repaired' | 'waiting' | 'needs a person';
+  readonly outcome: z.output<typeof findingOutcome>;
 }

@@ -4,7 +4,7 @@ import type { AlertMessage, SendAlert } from '../notification/alert.ts';
 import type { EventBus, OutgoingEvent } from '../notification/event-bus.ts';
 import { settle } from '../state/outbox.ts';
 import { type Records, recordsOf } from '../state/records.ts';
-import type { Finding } from './finding.ts';
+import { type Finding, findingOutcome } from './finding.ts';
 import {
   type FindingsAlert,
   type Look,
@@ -30,7 +30,7 @@ const alert = z.object({
     z.object({
       secret: z.string(),
       explanation: z.string(),
-      outcome: z.enum(['repaired', 'waiting', 'needs a person']),
+      outcome: findingOutcome,
     }),
   ),
 });
