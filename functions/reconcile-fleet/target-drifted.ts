@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { InvalidSecretError } from '../../shared/credential/errors.ts';
 import { describeFleetSecret, type FleetSecret } from '../../shared/fleet/secrets.ts';
 import type { Change } from '../../shared/provisioning/change.ts';
 import { type Declaration, DeclarationError } from '../../shared/provisioning/declaration.ts';
@@ -84,6 +85,7 @@ function refused(kind: string, secret: FleetSecret, error: unknown): Finding {
     AlternateTakenError,
     ConfusedDeputyError,
     DeclarationError,
+    InvalidSecretError,
     NoCurrentVersionError,
     TargetFailedError,
   ];

@@ -121,6 +121,16 @@ const impossible: readonly {
     says: /^agents\/loginless\/credentials has no/,
   },
   {
+    what: 'the password is one that no verifier can be made of',
+    group: 'umlauted',
+    async make(agent) {
+      await fleet.declare(agent);
+      await server.query(`COMMENT ON ROLE umlauted IS 'Agent umlauted, provisioned by Keyturn'`);
+      await put(agent.arn, (await fleet.valueOf(agent)).with({ password: 'canary-pässword' }).reveal());
+    },
+    says: /^Secret field password: expected printable ASCII characters, and no others$/,
+  },
+  {
     what: 'the database is gone',
     group: 'baseless',
     make: (agent) => fleet.declare(agent, { database: 'gone' }),

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rotateSecret } from '../../../functions/rotate-secret/rotate-secret.ts';
 import { createEngine, type Engine } from '../../../local/secrets-manager/engine.ts';
@@ -193,6 +194,16 @@ describe('setSecret', () => {
     const { take, put } = await begun(login.with({ engine: 'aurora-postgresql' }));
     await put(login.serialize().reveal(), ['AWSPENDING']);
     await expect(take('setSecret')).rejects.toMatchObject({ name: 'InvalidSecretError', field: 'engine' });
+  });
+
+  it('refuses a pending password that was put by hand and is no ASCII, and does not say it', async () => {
+    const { take, put, secretOf } = await begun(managed);
+    const twin = String((await secretOf()).reveal().username).replace(/_a$/, '_b');
+    const pending = (await secretOf()).with({ username: twin, password: 'canary-pässword' });
+    await put(pending.serialize().reveal(), ['AWSPENDING']);
+    const refused = await take('setSecret').catch((error: unknown) => error);
+    expect(refused).toMatchObject({ name: 'InvalidSecretError', field: 'password' });
+    expect(inspect(refused)).not.toContain('canary');
   });
 
   it('reaches a login that a killed run gave a password which only an abandoned version knows', async () => {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { InvalidSecretError } from '../../../shared/credential/errors.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
 import { scramVerifier } from '../../../shared/rotators/postgres/scram.ts';
 
@@ -17,8 +18,10 @@ test('the same password has another verifier each time, with 16 bytes of salt', 
 });
 
 test.each(['', 'pässword', 'pencil\n', '\tpencil', 'pencil\x7f'])(
-  'a password that PostgreSQL would normalize before it hashes it is refused: %j',
+  'a password that PostgreSQL would normalize before it hashes it is refused by its field: %j',
   (password) => {
-    expect(() => scramVerifier(SecretValue.of(password))).toThrow(RangeError);
+    expect(() => scramVerifier(SecretValue.of(password))).toThrow(
+      new InvalidSecretError('password', 'printable ASCII characters, and no others'),
+    );
   },
 );
