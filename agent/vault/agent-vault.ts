@@ -165,7 +165,7 @@ export class AgentVault implements AsyncDisposable {
     return kvSource(this.#tokens, mount);
   }
 
-  /** Revokes every login that was made and the token, and forgets every value. Repeating it is harmless. */
+  /** Revokes every login that may still work, and the token, and forgets every value. Repeating it is harmless. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

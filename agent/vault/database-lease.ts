@@ -32,13 +32,19 @@ const RETRY_MS = 2_000;
 /** A younger login is not replaced on demand, so that a database that refuses everyone isn't flooded with logins. */
 const REFRESH_EVERY_MS = 2_000;
 
+/** How long Vault lets a login work, by the timing's clock, in milliseconds. */
+interface Lease {
+  readonly id: string;
+  renewable: boolean;
+  expiresAt: number;
+}
+
 interface Held {
   readonly credential: DatabaseCredential;
+  readonly lease: Lease;
   /** Vault revokes the login with it. */
   readonly token: VaultToken;
   readonly madeAt: number;
-  renewable: boolean;
-  expiresAt: number;
 }
 
 /**
@@ -51,8 +57,8 @@ export class DatabaseLease implements AsyncDisposable {
   readonly #timing: Timing;
   readonly #closing = new AbortController();
   readonly #listeners = new Set<(credential: DatabaseCredential) => void>();
-  /** Of every lease that may still be open. */
-  readonly #leases = new Set<string>();
+  /** Those of the logins that may still work: of the one that is held, and of those that it replaced. */
+  readonly #open = new Set<Lease>();
   #held: Held | undefined;
   #issuing: Promise<Held> | undefined;
   readonly #keeping = new Set<Promise<void>>();
@@ -65,8 +71,9 @@ export class DatabaseLease implements AsyncDisposable {
 
   async current(): Promise<DatabaseCredential> {
     const held = this.#held;
-    if (held && this.#timing.now() < Math.min(held.expiresAt, held.token.expiresAt)) return held.credential;
-    return this.#another();
+    if (!held) return this.#another();
+    const endsAt = Math.min(held.lease.expiresAt, held.token.expiresAt);
+    return this.#timing.now() < endsAt ? held.credential : this.#another();
   }
 
   /** As `current`, but another login, if the one that is held is two seconds old. While Vault is out of reach it is as `current`. */
@@ -90,15 +97,16 @@ export class DatabaseLease implements AsyncDisposable {
     if (held) await this.#prolong(held);
   }
 
-  /** Revokes every login that was made: the database refuses them from here on. */
+  /** Revokes every login that may still work: the database refuses them from here on. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
     await this.#issuing?.catch(() => undefined);
     await Promise.all(this.#keeping);
     this.#held?.credential.password[Symbol.dispose]();
     this.#held = undefined;
-    const revoked = [...this.#leases].map((lease_id) =>
-      this.#tokens.request('PUT', 'sys/leases/revoke', { lease_id }),
+    this.#forgetEnded();
+    const revoked = [...this.#open].map(({ id }) =>
+      this.#tokens.request('PUT', 'sys/leases/revoke', { lease_id: id }),
     );
     // A lease whose revocation failed ends with its token, or by its time.
     await Promise.allSettled(revoked);
@@ -110,7 +118,7 @@ export class DatabaseLease implements AsyncDisposable {
       return (await this.#replaced()).credential;
     } catch (error) {
       // A Vault that is away revokes nothing: what is held may work on, without its token too, until Vault is back or the lease ends.
-      const mayWork = held && this.#timing.now() < held.expiresAt;
+      const mayWork = held && this.#timing.now() < held.lease.expiresAt;
       if (mayWork && error instanceof SourceUnreachableError) return held.credential;
       throw error;
     }
@@ -130,7 +138,6 @@ export class DatabaseLease implements AsyncDisposable {
     if (!answer.success)
       throw new SourceUnreachableError(`Vault answered in an unknown shape for ${this.#path}`);
     const { lease_id: leaseId, lease_duration: ttlSeconds, renewable, data } = answer.data;
-    this.#leases.add(leaseId);
     const credential = Object.freeze({
       username: data.username,
       password: SecretValue.of(data.password),
@@ -138,19 +145,29 @@ export class DatabaseLease implements AsyncDisposable {
       ttlSeconds,
     });
     const madeAt = this.#timing.now();
-    const held = { credential, token, madeAt, renewable, expiresAt: madeAt + ttlSeconds * 1_000 };
+    const lease = { id: leaseId, renewable, expiresAt: madeAt + ttlSeconds * 1_000 };
+    const held = { credential, lease, token, madeAt };
     this.#held = held;
+    this.#forgetEnded();
+    this.#open.add(lease);
     for (const listener of this.#listeners) told(listener, credential);
     const keeping = this.#keep(held).finally(() => this.#keeping.delete(keeping));
     this.#keeping.add(keeping);
     return held;
   }
 
+  #forgetEnded(): void {
+    const now = this.#timing.now();
+    for (const lease of this.#open) if (lease.expiresAt <= now) this.#open.delete(lease);
+  }
+
   /** Until another login takes its place. */
   async #keep(held: Held): Promise<void> {
     const { now, wait, random } = this.#timing;
     while (this.#isHeld(held)) {
-      await wait(dueAfter(held.expiresAt - now(), random()), this.#closing.signal).catch(() => undefined);
+      await wait(dueAfter(held.lease.expiresAt - now(), random()), this.#closing.signal).catch(
+        () => undefined,
+      );
       await this.#prolong(held);
     }
   }
@@ -159,7 +176,7 @@ export class DatabaseLease implements AsyncDisposable {
   async #prolong(held: Held): Promise<void> {
     while (this.#isHeld(held)) {
       try {
-        if (held.renewable && (await this.#isRenewed(held))) return;
+        if (held.lease.renewable && (await this.#isRenewed(held))) return;
         // Whoever asked may have got another meanwhile.
         if (this.#isHeld(held)) await this.#replaced();
       } catch {
@@ -177,19 +194,19 @@ export class DatabaseLease implements AsyncDisposable {
   #endWith(token: VaultToken): Held | undefined {
     const held = this.#held;
     if (held?.token !== token) return undefined;
-    held.renewable = false;
-    held.expiresAt = Math.min(held.expiresAt, token.expiresAt);
+    const { lease } = held;
+    lease.renewable = false;
+    lease.expiresAt = Math.min(lease.expiresAt, token.expiresAt);
     return held;
   }
 
   /** Not where a renewal brings no more: the lease is over, may not be renewed, or nears its max TTL. */
-  async #isRenewed(held: Held): Promise<boolean> {
-    const { leaseId, ttlSeconds } = held.credential;
+  async #isRenewed({ credential: { ttlSeconds }, lease }: Held): Promise<boolean> {
     try {
-      const body = { lease_id: leaseId, increment: ttlSeconds };
+      const body = { lease_id: lease.id, increment: ttlSeconds };
       const answer = renewal.parse(await this.#tokens.request('PUT', 'sys/leases/renew', body));
       if (answer.lease_duration < ttlSeconds * WORTH_RENEWING) return false;
-      held.expiresAt = this.#timing.now() + answer.lease_duration * 1_000;
+      lease.expiresAt = this.#timing.now() + answer.lease_duration * 1_000;
       return true;
     } catch (error) {
       if (error instanceof SecretDeniedError || error instanceof SecretNotFoundError) return false;

@@ -370,6 +370,22 @@ test('while Vault is away, whoever was refused gets what is held', async () => {
   expect(await lease.refresh()).toMatchObject({ leaseId });
 });
 
+test('disposing revokes the logins that may still work, and asks for none whose lease has ended', async () => {
+  vault.maxTtl = 86_400;
+  const lease = leaseOf();
+  const ids = new Set<string>();
+  for (let minute = 0; minute < 30; minute += 1) {
+    ids.add((await lease.current()).leaseId);
+    await time.advance(60_000);
+  }
+  await lease.refresh();
+  const open = [...ids, (await lease.current()).leaseId].filter((leaseId) => vault.works(leaseId));
+  expect(open.length).toBeGreaterThan(1);
+  await lease[Symbol.asyncDispose]();
+  expect(open.filter((leaseId) => vault.works(leaseId))).toEqual([]);
+  expect(vault.count('PUT sys/leases/revoke')).toBe(open.length);
+});
+
 test('disposing revokes what was made, logins first, and forgets it', async () => {
   const lease = leaseOf();
   const { leaseId, password } = await lease.current();
