@@ -1,6 +1,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import { SignatureV4 } from '@smithy/signature-v4';
 import type { AwsCredentialIdentityProvider, Checksum, Provider, SourceData } from '@smithy/types';
+import { dnsSuffixOf } from '../aws/dns-suffix.ts';
 import type { VaultLogin } from './client.ts';
 
 const body = 'Action=GetCallerIdentity&Version=2011-06-15';
@@ -23,7 +24,8 @@ export function awsIamLogin(options: {
 }): VaultLogin {
   const { role, serverId, region, credentials, mount = 'aws' } = options;
   return async () => {
-    const hostname = `sts.${await region()}.amazonaws.com`;
+    const own = await region();
+    const hostname = `sts.${own}.${dnsSuffixOf(own)}`;
     const signer = new SignatureV4({ service: 'sts', region, credentials, sha256: Sha256 });
     const { headers } = await signer.sign({
       method: 'POST',

@@ -1,3 +1,4 @@
+import { dnsSuffixOf } from '../../aws/dns-suffix.ts';
 import { agentQueuePrefix, agentSource, queueDigits } from '../../notification/agent-names.ts';
 
 /** What a deployment's outputs say of where it is. */
@@ -41,7 +42,7 @@ export function agentPolicy(agentId: string, deployment: IamDeployment): object 
         Action: 'kms:Decrypt',
         Resource: secretsKeyArn,
         Condition: {
-          StringEquals: { 'kms:ViaService': `secretsmanager.${region}.${dnsSuffixOf(partition)}` },
+          StringEquals: { 'kms:ViaService': `secretsmanager.${region}.${dnsSuffixOf(region)}` },
           StringLike: { 'kms:EncryptionContext:SecretARN': secrets },
         },
       },
@@ -92,5 +93,3 @@ export function agentPolicy(agentId: string, deployment: IamDeployment): object 
     ],
   };
 }
-
-const dnsSuffixOf = (partition: string) => (partition === 'aws-cn' ? 'amazonaws.com.cn' : 'amazonaws.com');

@@ -165,8 +165,11 @@ test('two agents, whatever their ids, have no queue in common', () => {
 });
 
 test('China and GovCloud have their own ARNs and names of services', () => {
-  const china = { ...deployment, invalidationTopicArn: topic.replace('arn:aws:', 'arn:aws-cn:') };
+  const china = {
+    ...deployment,
+    invalidationTopicArn: topic.replace('arn:aws:sns:eu-central-1', 'arn:aws-cn:sns:cn-north-1'),
+  };
   const text = JSON.stringify(agentPolicy('billing', china));
-  expect(text).toContain('arn:aws-cn:secretsmanager:eu-central-1:123456789012:secret:agents/billing/*');
-  expect(text).toContain('secretsmanager.eu-central-1.amazonaws.com.cn');
+  expect(text).toContain('arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:agents/billing/*');
+  expect(text).toContain('secretsmanager.cn-north-1.amazonaws.com.cn');
 });

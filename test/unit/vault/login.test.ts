@@ -35,6 +35,16 @@ test('by its IAM role: a signed GetCallerIdentity of its region, for this Vault 
   expect(JSON.stringify(body) + text(body.iam_request_headers)).not.toContain('canary-secret-key');
 });
 
+test('by its IAM role in China: STS is asked where that partition has it', async () => {
+  const region = 'cn-north-1';
+  const { credentials } = secretsManager.config;
+  const settings = vaultSettings.parse({ VAULT_ADDR: 'https://vault.example', VAULT_AWS_ROLE: 'mirror' });
+  const { body } = await vaultLogin(settings, new SecretsManagerClient({ region, credentials }))();
+  const headers: unknown = JSON.parse(text(body.iam_request_headers));
+  expect(text(body.iam_request_url)).toBe('https://sts.cn-north-1.amazonaws.com.cn/');
+  expect(headers).toMatchObject({ host: 'sts.cn-north-1.amazonaws.com.cn' });
+});
+
 test('without vaultAddress: whatever is to be mirrored says what is missing', async () => {
   const login = vaultLogin(vaultSettings.parse({}), secretsManager);
   await expect(login()).rejects.toThrow(VaultUnreachableError);
