@@ -2,7 +2,7 @@ import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { SecretJson } from '../../credential/secret-json.ts';
 import { NoCurrentVersionError } from '../../rotation/errors.ts';
 import { ConfusedDeputyError } from '../../rotators/errors.ts';
-import { type PostgresLogin, postgresLogin, sameServer } from '../../rotators/postgres/credential.ts';
+import { type AdminLogin, postgresLogin, sameServer } from '../../rotators/postgres/credential.ts';
 import { readVersion } from '../../secrets-manager/versions.ts';
 import type { Declaration } from '../declaration.ts';
 
@@ -16,14 +16,14 @@ type Server = NonNullable<Declaration['postgres']>;
 export async function adminOf(
   { adminSecretArn, host, port, ssl, database }: Server,
   client: SecretsManagerClient,
-): Promise<PostgresLogin> {
+): Promise<AdminLogin> {
   const secret = await readVersion(client, adminSecretArn, { stage: 'AWSCURRENT' });
   if (!secret) throw new NoCurrentVersionError('The admin secret (postgres.adminSecretArn)');
   const login = postgresLogin(onServer(secret.value, { host, port, ssl, database }));
   if (!sameServer(login, { ...login, host, port })) {
     throw new ConfusedDeputyError('postgres.adminSecretArn: the admin secret is of another server');
   }
-  return login;
+  return { ...login, otherDatabases: [] };
 }
 
 /** An admin secret, with what it leaves out as declared: one that RDS manages holds a username and a password only. */

@@ -5,7 +5,8 @@ import {
   TargetFailedError,
   TargetUnreachableError,
 } from '../errors.ts';
-import type { PostgresLogin } from './credential.ts';
+import { endBlockers, outlasting } from './blockers.ts';
+import type { AdminLogin, PostgresLogin } from './credential.ts';
 
 /** AWS's own templates wait as long. */
 const connectTimeoutMs = 5_000;
@@ -16,6 +17,13 @@ const statementTimeoutMs = 8_000;
  * held. Between two statements of ours nothing happens that takes long.
  */
 const idleTransactionMs = 5_000;
+/**
+ * An agent may own its database: what it calls as PostgreSQL's own functions are called is not to be run by the admin
+ * (CVE-2018-1058). What a session asks for at its start goes before the settings of databases and roles.
+ */
+const ownFunctions = '-c search_path=pg_catalog,pg_temp';
+/** Nor may the owner have the admin's sessions begin in another role, without patience for a lock, or unable to write. */
+const adminStart = '-c role=none -c lock_timeout=0 -c default_transaction_read_only=off';
 
 export interface Connection {
   /** The rows of one statement. */
@@ -32,7 +40,7 @@ export interface Connection {
  * @throws TargetUnreachableError, CredentialRefusedError, TargetFailedError, ConfusedDeputyError, and whatever `work` throws of its own.
  */
 export async function connected<T>(
-  login: PostgresLogin,
+  login: PostgresLogin | AdminLogin,
   work: (connection: Connection) => Promise<T>,
 ): Promise<T> {
   const { host, port, dbname, username, password, tls } = login;
@@ -52,9 +60,7 @@ export async function connected<T>(
     query_timeout: statementTimeoutMs + 1_000,
     idle_in_transaction_session_timeout: idleTransactionMs,
     application_name: 'keyturn',
-    // An agent may own its database: what it calls as PostgreSQL's own functions are called is not to be run by the admin
-    // (CVE-2018-1058). What a session asks for at its start goes before the settings of databases and roles.
-    options: '-c search_path=pg_catalog,pg_temp',
+    options: isAdmin(login) ? `${ownFunctions} ${adminStart}` : ownFunctions,
   });
   // Heard before pg's own listener, which it adds when it connects and which asks for the password.
   client.connection.on('authenticationCleartextPassword', () => {
@@ -64,16 +70,25 @@ export async function connected<T>(
   client.on('error', () => undefined);
   try {
     await translated(() => client.connect(), connecting);
-    return await work({
-      query: (sql, values) =>
-        translated(
-          async () => (await client.query<Record<string, unknown>>(sql, [...(values ?? [])])).rows,
-          asking,
-        ),
-    });
+    const query: Connection['query'] = (sql, values) =>
+      translated(
+        async () => (await client.query<Record<string, unknown>>(sql, [...(values ?? [])])).rows,
+        asking,
+      );
+    if (!isAdmin(login)) return await work({ query });
+    const unblock = () => connected(login, (other) => endBlockers(other, processIdOf(client)));
+    return await work({ query: (sql, values) => outlasting(sql, query(sql, values), unblock) });
   } finally {
     await client.end().catch(() => undefined);
   }
+}
+
+const isAdmin = (login: PostgresLogin | AdminLogin): login is AdminLogin => 'otherDatabases' in login;
+
+/** The server's process of that session, which pg knows and its types don't tell. */
+function processIdOf(client: pg.Client): number {
+  const id: unknown = Reflect.get(client, 'processID');
+  return typeof id === 'number' ? id : 0;
 }
 
 /** Ends the attempt to connect; what leaves is a ConfusedDeputyError. */

@@ -14,6 +14,12 @@ export interface PostgresLogin {
   readonly tls: boolean;
 }
 
+/** A login that alters those of agents. */
+export interface AdminLogin extends PostgresLogin {
+  /** Roles are the server's, not a database's: where `dbname` lets nobody in, these serve as well, the first one first. */
+  readonly otherDatabases: readonly string[];
+}
+
 export const postgresEngines = ['postgres', 'aurora-postgresql'] as const;
 
 /** PostgreSQL cuts off what is longer, silently (NAMEDATALEN - 1). */

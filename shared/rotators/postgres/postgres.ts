@@ -6,7 +6,7 @@ import { ConfusedDeputyError, CredentialRefusedError, GrantsMissingError } from 
 import type { Rotator, Strategy } from '../rotator.ts';
 import { applyDualUser } from './apply-dual-user.ts';
 import { applySingleUser } from './apply-single-user.ts';
-import { type PostgresLogin, postgresLogin, sameServer } from './credential.ts';
+import { type AdminLogin, type PostgresLogin, postgresLogin, sameServer } from './credential.ts';
 import { loginsOn } from './logins.ts';
 import { alternateOf } from './names.ts';
 import { revokeLogin } from './revoke.ts';
@@ -93,7 +93,8 @@ async function works(login: PostgresLogin, strategy: Strategy): Promise<boolean>
 }
 
 /** A secret that RDS manages holds a username and a password only; the rest is its agent's. */
-function adminLogin(admin: SecretJson, agent: PostgresLogin): PostgresLogin {
+function adminLogin(admin: SecretJson, agent: PostgresLogin): AdminLogin {
   const { engine = 'postgres', host = agent.host, port = agent.port, ssl = agent.tls } = admin.reveal();
-  return postgresLogin(admin.with({ dbname: agent.dbname, engine, host, port, ssl }));
+  const login = postgresLogin(admin.with({ dbname: agent.dbname, engine, host, port, ssl }));
+  return { ...login, otherDatabases: [] };
 }

@@ -4,6 +4,7 @@ import { identifier, literal } from '../../../shared/rotators/postgres/roles.ts'
 import type { ModelSession, PostgresModel } from '../simulation/postgres-model.ts';
 
 export interface Session extends Connection {
+  readonly processId: number;
   end(): Promise<void>;
 }
 
@@ -23,6 +24,7 @@ export interface Server {
 
 export function modelServer(model: PostgresModel): Server {
   const sessionOf = (session: ModelSession): Session => ({
+    processId: session.processId,
     query: async (sql, values = []) => session.query(sql, values),
     end: async () => session.end(),
   });
@@ -61,6 +63,7 @@ export function realServer(port: number, asAdmin: (sql: string) => Promise<unkno
       client.on('error', () => undefined);
       await client.connect();
       return {
+        processId: Number(Reflect.get(client, 'processID')),
         query: async (sql, values) =>
           (await client.query<Record<string, unknown>>(sql, [...(values ?? [])])).rows,
         end: () => client.end(),

@@ -2,10 +2,11 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { freePort } from '../../../local/ports.ts';
 import { startPostgres } from '../../../local/postgres/server.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
+import { endBlockers } from '../../../shared/rotators/postgres/blockers.ts';
 import { inTransaction } from '../../../shared/rotators/postgres/connection.ts';
 import {
   identifier,
@@ -302,6 +303,28 @@ describe.each([
     expect(order).toEqual(['mine is over', 'theirs']);
     await theirs.end();
     if (how !== 'end') await mine.end();
+  });
+
+  test("a login that keeps the admin from a group's lock is ended, and another run of the admin is not", async () => {
+    const [group, name] = [newName(), await login()];
+    const theirs = await server.logIn(name, 'first');
+    await theirs.query('BEGIN');
+    await lockGroup(theirs, group);
+    const mine = await server.logIn('admin', 'admin');
+    await mine.query('BEGIN');
+    const waiting = lockGroup(mine, group);
+    await vi.waitUntil(async () => {
+      await endBlockers(admin, mine.processId);
+      return (await refusalOf(theirs.query('SELECT 1'))) !== undefined;
+    });
+    await waiting;
+    const next = await server.logIn('admin', 'admin');
+    await next.query('BEGIN');
+    const waitingNext = lockGroup(next, group);
+    await endBlockers(admin, next.processId);
+    await mine.query('COMMIT');
+    await waitingNext;
+    await Promise.all([mine.end(), next.end()]);
   });
 
   test('a lock that is taken outside a transaction is let go of at once', async () => {

@@ -42,11 +42,24 @@ type Changes = Map<string, ModelRole | undefined>;
 /** One session. A statement that must wait for a lock answers with a promise. */
 export interface ModelSession {
   readonly user: string;
+  readonly processId: number;
   query(sql: string, values: readonly unknown[]): readonly Row[] | Promise<readonly Row[]>;
   readonly inTransaction: () => boolean;
   /** Rolls back, lets go of its locks. */
   end(): void;
   readonly isOpen: () => boolean;
+}
+
+interface Backend {
+  readonly user: string;
+  readonly processId: number;
+  end(): void;
+}
+
+/** An advisory lock. `take` is false where the session has ended meanwhile. */
+interface Lock {
+  holder: Backend;
+  readonly waiting: { readonly backend: Backend; take(): boolean }[];
 }
 
 /**
@@ -63,8 +76,9 @@ export class PostgresModel {
   refusesPasswords: () => boolean = () => false;
   /** A statement that the model doesn't know. */
   unknown: string | undefined;
-  readonly #sessions = new Set<{ user: string; end: () => void }>();
-  readonly #locks = new Map<string, { holder: object; waiting: (() => boolean)[] }>();
+  readonly #sessions = new Set<Backend>();
+  readonly #locks = new Map<string, Lock>();
+  #processes = 0;
 
   get sessions(): number {
     return this.#sessions.size;
@@ -117,10 +131,11 @@ export class PostgresModel {
       open = false;
       changes = undefined;
       letGo();
-      this.#sessions.delete(entry);
+      this.#sessions.delete(backend);
     };
-    const entry = { user, end };
-    this.#sessions.add(entry);
+    this.#processes += 1;
+    const backend = { user, processId: this.#processes, end };
+    this.#sessions.add(backend);
     const role = (name: string) => (changes?.has(name) ? changes.get(name) : this.roles.get(name));
     const put = (name: string, next: ModelRole) => {
       if (changes) changes.set(name, next);
@@ -209,7 +224,7 @@ export class PostgresModel {
       }
       if (sql.startsWith('SELECT pg_advisory_xact_lock')) {
         const row = [{ pg_advisory_xact_lock: '' }];
-        const taken = this.#lock(text(0), entry, held, () => open);
+        const taken = this.#lock(text(0), backend, held, () => open);
         // Without BEGIN the statement is a transaction of its own.
         const answer = () => {
           if (!changes) letGo();
@@ -221,7 +236,9 @@ export class PostgresModel {
         return [{ replica: false, system: '7000000000000000001' }];
       if (sql.startsWith('SELECT has_database_privilege')) return [{ lost: false }];
       if (sql.startsWith('SELECT pg_terminate_backend')) {
-        const theirs = [...this.#sessions].filter((one) => one.user === text(0));
+        const theirs = sql.includes('pg_blocking_pids($1)')
+          ? this.#blockersOf(Number(values[0])).filter((one) => one.user !== user)
+          : [...this.#sessions].filter((one) => one.user === text(0));
         for (const one of theirs) one.end();
         return theirs.map(() => ({ pg_terminate_backend: true }));
       }
@@ -241,6 +258,7 @@ export class PostgresModel {
     };
     return {
       user,
+      processId: backend.processId,
       isOpen: () => open,
       inTransaction: () => changes !== undefined,
       end,
@@ -265,30 +283,41 @@ export class PostgresModel {
     this.onChange(name);
   }
 
-  #lock(key: string, holder: object, held: Set<string>, isOpen: () => boolean): Promise<void> | undefined {
+  #lock(key: string, backend: Backend, held: Set<string>, isOpen: () => boolean): Promise<void> | undefined {
     const lock = this.#locks.get(key);
     if (!lock) {
-      this.#locks.set(key, { holder, waiting: [] });
+      this.#locks.set(key, { holder: backend, waiting: [] });
       held.add(key);
       return undefined;
     }
-    if (lock.holder === holder) return undefined;
+    if (lock.holder === backend) return undefined;
     return new Promise((resolve) => {
-      lock.waiting.push(() => {
+      const take = () => {
         if (!isOpen()) return false;
-        lock.holder = holder;
+        lock.holder = backend;
         held.add(key);
         resolve();
         return true;
-      });
+      };
+      lock.waiting.push({ backend, take });
     });
   }
 
   /** Whoever waited longest, and still waits, has it next. */
   #release(key: string): void {
     const lock = this.#locks.get(key);
-    for (let next = lock?.waiting.shift(); next; next = lock?.waiting.shift()) if (next()) return;
+    for (let next = lock?.waiting.shift(); next; next = lock?.waiting.shift()) if (next.take()) return;
     this.#locks.delete(key);
+  }
+
+  /** Who has the lock that a session waits for, or will have it before. */
+  #blockersOf(processId: number): readonly Backend[] {
+    for (const { holder, waiting } of this.#locks.values()) {
+      const queue = waiting.map(({ backend }) => backend);
+      const place = queue.findIndex((backend) => backend.processId === processId);
+      if (place !== -1) return [holder, ...queue.slice(0, place)].filter((one) => this.#sessions.has(one));
+    }
+    return [];
   }
 }
 

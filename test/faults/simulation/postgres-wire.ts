@@ -71,6 +71,7 @@ export function connectModels(
         },
       });
       sessions.set(this, session);
+      Reflect.set(this, 'processID', session.processId);
     },
     async query(this: pg.Client, sql: string, values: readonly unknown[] = []): Promise<{ rows: unknown }> {
       const session = sessions.get(this);

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import crypto, { createHash } from 'node:crypto';
 import { syncBuiltinESMExports } from 'node:module';
 import { currentInvocation } from './invocation.ts';
@@ -24,7 +25,9 @@ export function substituteMachine({ time, random }: { time: VirtualTime; random:
   const reason = new DOMException('The operation was aborted due to timeout', 'TimeoutError');
   AbortSignal.timeout = (ms) => {
     const controller = new AbortController();
-    time.after(ms, () => controller.abort(reason));
+    // What the signal sets off is done by the run that asked for it.
+    const asCaller = AsyncLocalStorage.snapshot();
+    time.after(ms, () => asCaller(() => controller.abort(reason)));
     return controller.signal;
   };
 }
