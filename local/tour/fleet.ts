@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { root } from '../root.ts';
-import { until } from '../until.ts';
+import { HopelessError, until } from '../until.ts';
 import { agentMessage } from './messages.ts';
 import type { Agent } from './provision.ts';
 
@@ -44,7 +44,9 @@ export async function startAgent(
     if (message.kind === 'count') told.queries = { total: message.total, failed: message.failed };
   });
   await until(`the agent ${agent.id} is answered`, async () => {
-    if (child.exitCode !== null) throw new Error('it ended');
+    const ending = child.signalCode ?? child.exitCode;
+    if (ending !== null)
+      throw new HopelessError(`the agent ${agent.id} ended before it was answered (${ending})`);
     return told.ready;
   });
   return {
