@@ -1,4 +1,3 @@
-import { classOf } from './errors.ts';
 import type { SecretVersion } from './secret-version.ts';
 
 /** An instance uses a version: a pool made its first connection with it, or, without a pool, it was read to be used. */
@@ -25,11 +24,3 @@ export function adoptionOf(secret: string, { arn, name, versionId }: SecretVersi
 
 /** Must be quick. What it throws becomes a process warning, and hurts no query. */
 export type AdoptionListener = (adoption: Adoption) => void;
-
-/** Tells a listener, at once, without letting its failure through: an async one rejects where a plain one throws. */
-export function told<Fact>(listener: (fact: Fact) => void, fact: Fact): void {
-  const telling = async () => listener(fact);
-  telling().catch((error: unknown) => {
-    process.emitWarning(`A listener of the agent failed: ${classOf(error)}`);
-  });
-}

@@ -3,7 +3,7 @@ import { isMainThread, threadId } from 'node:worker_threads';
 import type { SecretsManagerClientConfig } from '@aws-sdk/client-secrets-manager';
 import type { SNSClient } from '@aws-sdk/client-sns';
 import type { SQSClient } from '@aws-sdk/client-sqs';
-import { type Adoption, type AdoptionListener, adoptionOf, told } from './adoption.ts';
+import { type Adoption, type AdoptionListener, adoptionOf } from './adoption.ts';
 import { adoptionEvents } from './adoption-events.ts';
 import type { CacheStats, SecretHealth } from './cache-report.ts';
 import { AgentClosedError, classOf } from './errors.ts';
@@ -13,6 +13,7 @@ import {
   openInvalidationQueue,
   sweepInvalidationQueues,
 } from './invalidation-queue.ts';
+import { notifyListener } from './listener.ts';
 import { warn } from './log.ts';
 import { type OpenSecret, openSecret } from './open-secret.ts';
 import { PATIENCE } from './patience.ts';
@@ -250,7 +251,7 @@ export class AgentSecrets implements AsyncDisposable {
       ...(now && { now }),
       onAdopted: (adoption: Adoption) => {
         this.#tell(adoption);
-        if (onAdopted) told(onAdopted, adoption);
+        if (onAdopted) notifyListener(onAdopted, adoption);
       },
       onClosing: (closed) => {
         this.#countPools(secretId, -1);
@@ -274,7 +275,7 @@ export class AgentSecrets implements AsyncDisposable {
   }
 
   #tell(adoption: Adoption): void {
-    for (const listener of this.#adopted) told(listener, adoption);
+    for (const listener of this.#adopted) notifyListener(listener, adoption);
   }
 
   #adoptionListeners(): AdoptionListener[] {

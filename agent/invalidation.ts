@@ -10,9 +10,9 @@ import {
 import { z } from 'zod';
 import { cacheInvalidation } from '../events/cache-invalidation/event.ts';
 import { parsed, UnexpectedShapeError } from '../events/contract.ts';
-import { told } from './adoption.ts';
 import type { Clock } from './clock.ts';
 import { classOf } from './errors.ts';
+import { notifyListener } from './listener.ts';
 import { type AgentLog, warn } from './log.ts';
 import type { VersionNotice } from './version-floor.ts';
 
@@ -166,7 +166,7 @@ export class InvalidationListener implements AsyncDisposable {
     if (this.#connected === connected) return;
     this.#connected = connected;
     const { onConnected } = this.#options;
-    if (onConnected) told(onConnected, connected);
+    if (onConnected) notifyListener(onConnected, connected);
   }
 
   async #pause(ms: number): Promise<void> {

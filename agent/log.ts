@@ -1,4 +1,4 @@
-import { told } from './adoption.ts';
+import { notifyListener } from './listener.ts';
 
 /** Told of what goes amiss and is made up for: by the names of failures' classes, never by what a message or a secret held. */
 export interface AgentLog {
@@ -11,5 +11,5 @@ export function warn(
   message: string,
   fields: Readonly<Record<string, string>>,
 ): void {
-  if (log) told((said) => log.warn(message, said), fields);
+  if (log) notifyListener((said) => log.warn(message, said), fields);
 }

@@ -1,6 +1,7 @@
-import { type AdoptionListener, adoptionOf, told } from './adoption.ts';
+import { type AdoptionListener, adoptionOf } from './adoption.ts';
 import { type Clock, steadyClock } from './clock.ts';
 import { AgentClosedError, classOf } from './errors.ts';
+import { notifyListener } from './listener.ts';
 import type { SecretCache } from './secret-cache.ts';
 import type { SecretVersion } from './secret-version.ts';
 
@@ -160,7 +161,7 @@ export class RotatingConnections<Client> implements AsyncDisposable {
         const client = await driver.open(version);
         if (this.#lane) this.#retire(this.#lane);
         this.#lane = { versionId: version.versionId, client, users: 0 };
-        if (onAdopted) told(onAdopted, adoptionOf(secretId, version));
+        if (onAdopted) notifyListener(onAdopted, adoptionOf(secretId, version));
         return this.#lane;
       } catch (error) {
         if (retried || !this.#isRefusal(error)) throw error;

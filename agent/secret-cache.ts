@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
-import { told } from './adoption.ts';
 import type { CacheStats, SecretHealth } from './cache-report.ts';
 import { type Clock, steadyClock } from './clock.ts';
 import {
@@ -11,6 +10,7 @@ import {
   SecretUnavailableError,
   SourceUnreachableError,
 } from './errors.ts';
+import { notifyListener } from './listener.ts';
 import { SecretTrack } from './secret-track.ts';
 import type { SecretSource, SecretVersion } from './secret-version.ts';
 import { met, reaches, UNMET_MAX, type VersionNotice } from './version-floor.ts';
@@ -85,7 +85,7 @@ export class SecretCache implements Disposable {
     const { onForgotten = () => undefined } = options;
     this.#entries = new LRUCache({
       max: maxEntries,
-      dispose: (_, secretId, reason) => reason !== 'set' && told(onForgotten, secretId),
+      dispose: (_, secretId, reason) => reason !== 'set' && notifyListener(onForgotten, secretId),
     });
     this.#tracks = new LRUCache({ max: maxEntries * 10 });
   }
@@ -95,12 +95,12 @@ export class SecretCache implements Disposable {
     return this.#hit(secretId)?.served ?? this.#missed(secretId);
   }
 
-  /** As `get`, for one who can do without waiting: undefined where `get` would have to read. */
+  /** As `get`, use and renewal included, for one who can do without waiting: undefined where `get` would have to read. */
   held(secretId: string): SecretVersion | undefined {
     return this.#hit(secretId)?.version;
   }
 
-  /** What `get` would give without reading; undefined if it would have to read. */
+  /** As `held`, for one who but looks: it is no hit, and renews nothing ahead of its end. */
   peek(secretId: string): SecretVersion | undefined {
     return this.#fresh(secretId)?.version;
   }
@@ -325,8 +325,8 @@ export class SecretCache implements Disposable {
     const entry = { version, served: Promise.resolve(version), track, readAt, ttlMs };
     this.#entries.set(secretId, entry);
     if (before?.version.versionId !== version.versionId) {
-      for (const listener of this.#listeners.get(secretId) ?? []) told(listener, version);
-      told((fact) => this.#onVersion(secretId, fact), version);
+      for (const listener of this.#listeners.get(secretId) ?? []) notifyListener(listener, version);
+      notifyListener((fact) => this.#onVersion(secretId, fact), version);
     }
     return entry;
   }

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { SecretValue } from '../../shared/credential/secret-value.ts';
-import { told } from '../adoption.ts';
 import {
   AgentClosedError,
   SecretDeniedError,
   SecretNotFoundError,
   SourceUnreachableError,
 } from '../errors.ts';
+import { notifyListener } from '../listener.ts';
 import { dueAfter, type Timing, type TokenKeeper, type VaultToken } from './token.ts';
 
 /** A login that Vault made for this agent alone, for a time. */
@@ -150,7 +150,7 @@ export class DatabaseLease implements AsyncDisposable {
     this.#held = held;
     this.#forgetEnded();
     this.#open.add(lease);
-    for (const listener of this.#listeners) told(listener, credential);
+    for (const listener of this.#listeners) notifyListener(listener, credential);
     const keeping = this.#keep(held).finally(() => this.#keeping.delete(keeping));
     this.#keeping.add(keeping);
     return held;
