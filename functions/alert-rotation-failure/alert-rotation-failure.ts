@@ -54,7 +54,7 @@ export async function alertRotationFailure(
       const { state, alert } = failed(before, news) ?? {};
       return state && { state, alert: alert && { ...alert, secret, agentId, step, errorClass } };
     },
-    { records, now, send: (alert) => send(messageOf(alert, runbookUrl)) },
+    { records, now, send: (alert, signal) => send(messageOf(alert, runbookUrl), signal) },
   );
 }
 

@@ -49,7 +49,8 @@ const sendAlert = alertsTo(new SNSClient(client), {
 const record = {
   state: healthState(new DynamoDBClient(client), environment.STATE_TABLE_NAME),
   rule: { window: environment.HEALTH_WINDOW, failures: environment.HEALTH_FAILURES },
-  send: (backend: string, alert: Alert) => sendAlert(alertMessage(backend, alert, environment.RUNBOOK_URL)),
+  send: (backend: string, alert: Alert, signal: AbortSignal) =>
+    sendAlert(alertMessage(backend, alert, environment.RUNBOOK_URL), signal),
   now: () => new Date(),
   count: counting(),
 };

@@ -5,7 +5,7 @@ import { settle } from '../../shared/state/outbox.ts';
 export interface ProbeRecord {
   readonly state: HealthState;
   readonly rule: EpisodeRule;
-  readonly send: (backend: string, alert: Alert) => Promise<void>;
+  readonly send: (backend: string, alert: Alert, signal: AbortSignal) => Promise<void>;
   readonly now: () => Date;
 }
 
@@ -24,6 +24,6 @@ export async function recordProbe(
       const { health, alert } = probed(before?.health ?? unprobed, probe, rule);
       return { state: { lastRunId: runId, health }, alert };
     },
-    { records: state, send: (alert) => send(backend, alert), now },
+    { records: state, send: (alert, signal) => send(backend, alert, signal), now },
   );
 }

@@ -20,7 +20,8 @@ export interface AlertMessage {
   readonly errorClass?: string;
 }
 
-export type SendAlert = (message: AlertMessage) => Promise<void>;
+/** Sends nothing once the signal is aborted. */
+export type SendAlert = (message: AlertMessage, signal: AbortSignal) => Promise<void>;
 
 /**
  * Publishes alerts on one topic. Each begins with the stage of the deployment that it is of: whoever reads it is about to run
@@ -33,7 +34,7 @@ export function alertsTo(
   client: SNSClient,
   { topicArn, stage }: { readonly topicArn: string; readonly stage: string },
 ): SendAlert {
-  return async (message) => {
+  return async (message, abortSignal) => {
     await calledAws('sns:Publish', () =>
       client.send(
         new PublishCommand({
@@ -45,6 +46,7 @@ export function alertsTo(
             state: { DataType: 'String', StringValue: message.state },
           },
         }),
+        { abortSignal },
       ),
     );
   };

@@ -67,7 +67,7 @@ export async function reportFindings<Found extends Finding>(
   await settle<OpenFindings, FindingsAlert>(
     kind,
     (before, time) => looked(before ?? noFindings, look, time),
-    { records, now, send: (owed) => send(messageOf(kind, owed, runbookUrl)) },
+    { records, now, send: (owed, signal) => send(messageOf(kind, owed, runbookUrl), signal) },
   );
 }
 

@@ -175,9 +175,10 @@ async function health(recovery: Recovery): Promise<Trial> {
       {
         state: healthState(dynamoClientOf(desk.table, watch), 'state'),
         rule: defaultRule,
-        send: (name, alert) =>
+        send: (name, alert, signal) =>
           alertsTo(snsClientOf(desk.messages, watch), { topicArn, stage: 'prod' })(
             alertMessage(name, alert, runbookUrl),
+            signal,
           ),
         now: desk.now,
         runId: `${run1}${number}`,

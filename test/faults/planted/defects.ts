@@ -166,8 +166,8 @@ export const defects: readonly Defect[] = [
   defect(
     'an alert that is taken out before it is sent',
     'shared/state/outbox.ts',
-    'for (const alert of alerts) await send(alert);',
-    'for (const alert of alerts) await send(alert).catch(() => undefined);',
+    'await send(alert, signal);',
+    'await send(alert, signal).catch(() => undefined);',
   ),
   defect(
     'an event whose version is not seen yet is dropped',

@@ -106,18 +106,30 @@ test('what SNS did not take is sent by the repeat of the delivery', async () => 
   expect(messages().slice(1)).toEqual([expect.objectContaining({ state: 'failed' })]);
 });
 
+const message = {
+  what: 'Prüfung',
+  backend: 'target Prüfung',
+  state: 'unhealthy',
+  since: '',
+  at: '',
+  affects: '',
+  runbook: '',
+} as const;
+
 test('a subject is what SNS takes, whatever a backend is called', async () => {
-  await alertsTo(new SNSClient(), { topicArn: 'arn:alerts', stage: 'prüf' })({
-    what: `Prüfung\n${'x'.repeat(200)}`,
-    backend: 'target Prüfung',
-    state: 'unhealthy',
-    since: '',
-    at: '',
-    affects: '',
-    runbook: '',
-  });
+  const what = `Prüfung\n${'x'.repeat(200)}`;
+  await alertsTo(new SNSClient(), { topicArn: 'arn:alerts', stage: 'prüf' })(
+    { ...message, what },
+    new AbortController().signal,
+  );
   expect(published()[0]?.Subject).toMatch(/^Keyturn pr\?f: Pr\?fung\?x{1,99}$/);
   expect(published()[0]?.Subject).toHaveLength(99);
+});
+
+test('a call of SNS ends when another run may send the alert', async () => {
+  const { signal: abortSignal } = new AbortController();
+  await alertsTo(new SNSClient(), { topicArn: 'arn:alerts', stage: 'prod' })(message, abortSignal);
+  expect(sns.commandCalls(PublishCommand)[0]?.args).toMatchObject([{}, { abortSignal }]);
 });
 
 test.each([

@@ -3,7 +3,7 @@ import { ConditionalCheckFailedException, DynamoDBClient } from '@aws-sdk/client
 import { DynamoDBDocumentClient, GetCommand, PutCommand } from '@aws-sdk/lib-dynamodb';
 import { mockClient } from 'aws-sdk-client-mock';
 import fc from 'fast-check';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import * as z from 'zod';
 import { settle } from '../../../shared/state/outbox.ts';
 import { type Records, recordsOf } from '../../../shared/state/records.ts';
@@ -18,15 +18,15 @@ function setting(records: Records<number[], number> = recordsInMemory()) {
     later: () => {
       minute += 1;
     },
-    see: (number: number, send = async (_: number) => {}) =>
+    see: (number: number, send: (alert: number, signal: AbortSignal) => Promise<void> = async () => {}) =>
       settle<number[], number>(
         'key',
         (seen = []) => (seen.includes(number) ? undefined : { state: [...seen, number], alert: number }),
         {
           records,
           now: () => new Date(minute * 60_000),
-          send: async (alert) => {
-            await send(alert);
+          send: async (alert, signal) => {
+            await send(alert, signal);
             sent.push(alert);
           },
         },
@@ -69,6 +69,44 @@ test('what a killed run owed is sent by its repeat, once its claim has run out, 
   await see(1);
   await see(2);
   expect(sent).toEqual([1, 2]);
+});
+
+test('what was sent of several alerts is not sent again, where the run is killed at a later one', async () => {
+  const { sent, see, later } = setting();
+  const killed = async () => {
+    throw new Error('killed');
+  };
+  await expect(see(1, killed)).rejects.toThrow('killed');
+  await see(2);
+  later();
+  await expect(see(3, async (alert) => (alert === 2 ? killed() : undefined))).rejects.toThrow('killed');
+  later();
+  await see(3);
+  expect(sent).toEqual([1, 2, 3]);
+});
+
+test('a send is given up long before another run may send the same alert', async () => {
+  const { see } = setting();
+  const timeout = vi.spyOn(AbortSignal, 'timeout');
+  onTestFinished(() => timeout.mockRestore());
+  await see(1, async (_, signal) => {
+    expect(signal.aborted).toBe(false);
+    expect(timeout.mock.calls).toEqual([[20_000]]);
+  });
+});
+
+test('a claim whose write took so long that another run may send by now sends nothing', async () => {
+  const records = recordsInMemory<number[], number>();
+  const { sent, see, later } = setting({
+    read: records.read,
+    async write(key, next) {
+      later();
+      return records.write(key, next);
+    },
+  });
+  const given = async (_: number, signal: AbortSignal) => signal.throwIfAborted();
+  await expect(see(1, given)).rejects.toMatchObject({ name: 'AbortError' });
+  expect(sent).toEqual([]);
 });
 
 test('an alert whose write the SDK made twice, for its first reply was lost, is sent, and only that one is taken out', async () => {
