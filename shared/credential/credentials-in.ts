@@ -34,6 +34,21 @@ export function withCredentials(secret: SecretJson, entries: readonly Credential
   );
 }
 
+/**
+ * The secret that holds the admin's credential: `masterarn`. It must be an ARN: a name could be that of another secret tomorrow.
+ *
+ * @throws InvalidSecretError
+ */
+export function adminArnOf({ field, credential }: CredentialEntry): string | undefined {
+  const { masterarn } = credential.reveal();
+  if (masterarn === undefined) return undefined;
+  if (typeof masterarn === 'string' && masterarn.startsWith('arn:')) return masterarn;
+  throw new InvalidSecretError(
+    field === undefined ? 'masterarn' : `${field}.masterarn`,
+    'the ARN of a secret',
+  );
+}
+
 function entry(field: string | undefined, credential: SecretJson): CredentialEntry[] {
   const { engine } = credential.reveal();
   if (engine === undefined) return [];

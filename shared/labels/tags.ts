@@ -1,3 +1,5 @@
+import type { Strategy } from '../rotators/rotator.ts';
+
 /** A tag of the secret is missing or can't be read. Names the tag, never what it holds. */
 export class SecretTagError extends Error {
   override readonly name = 'SecretTagError';
@@ -17,6 +19,17 @@ export function agentIdOf(tags: Tags): string {
   const id = tags.agent_id;
   if (!id) throw new SecretTagError('agent_id', "the agent's id");
   return id;
+}
+
+/**
+ * Which logins a secret has: the tag `keyturn:strategy`, `dual-user` without it.
+ *
+ * @throws SecretTagError
+ */
+export function strategyOf(tags: Tags): Strategy {
+  const strategy = tags['keyturn:strategy'] ?? 'dual-user';
+  if (strategy === 'dual-user' || strategy === 'single-user') return strategy;
+  throw new SecretTagError('keyturn:strategy', 'dual-user or single-user');
 }
 
 const unitMs = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;

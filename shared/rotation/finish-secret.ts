@@ -1,7 +1,7 @@
 import { describeSecret } from '../labels/read.ts';
 import { called } from '../secrets-manager/errors.ts';
 import { moveCurrent } from '../secrets-manager/versions.ts';
-import { currentVersionIdOf, standing } from './create-secret.ts';
+import { currentVersionIdOf, standingOf } from './position.ts';
 import type { Rotation, RotationParts } from './rotation.ts';
 
 /** Whoever takes AWSPENDING off meanwhile can't stop the move: the next rotation waits for it (`ensureAbandoned`). */
@@ -18,7 +18,7 @@ export async function finishSecret(
   { secretsManager }: RotationParts,
 ): Promise<void> {
   const secret = await called('DescribeSecret', () => describeSecret(secretsManager, secretArn));
-  if (standing(secret, token) === 'current') return;
+  if (standingOf(secret, token) === 'current') return;
   await moveCurrent(secretsManager, secretArn, {
     from: currentVersionIdOf(secret),
     to: token,

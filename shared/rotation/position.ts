@@ -1,4 +1,10 @@
-import { NotPendingError } from './errors.ts';
+import type { DescribedSecret } from '../labels/read.ts';
+import {
+  NoCurrentVersionError,
+  NotPendingError,
+  RotationDisabledError,
+  UnknownVersionError,
+} from './errors.ts';
 
 /**
  * Where a version stands in a rotation, judged from its labels alone. `current`: the rotation is over, and nothing is left to
@@ -10,4 +16,28 @@ export function positionOf(stages: readonly string[]): 'current' | 'pending' {
   if (stages.includes('AWSCURRENT')) return 'current';
   if (stages.includes('AWSPENDING')) return 'pending';
   throw new NotPendingError();
+}
+
+/**
+ * Where the version with this token stands, of a secret that rotates.
+ *
+ * @throws RotationDisabledError, UnknownVersionError, NotPendingError
+ */
+export function standingOf(secret: DescribedSecret, token: string): 'current' | 'pending' {
+  if (!secret.rotationEnabled) throw new RotationDisabledError();
+  const own = Object.hasOwn(secret.stages, token) ? secret.stages[token] : undefined;
+  if (!own) throw new UnknownVersionError();
+  return positionOf(own);
+}
+
+/**
+ * Labels that show the token are no older than its rotation, and a read by label may be: it would give the version before, whose
+ * twin is the very login that AWSCURRENT has by now.
+ *
+ * @throws NoCurrentVersionError
+ */
+export function currentVersionIdOf({ stages }: DescribedSecret): string {
+  const current = Object.keys(stages).find((versionId) => stages[versionId]?.includes('AWSCURRENT'));
+  if (current === undefined) throw new NoCurrentVersionError();
+  return current;
 }

@@ -1,15 +1,16 @@
-import { type CredentialEntry, credentialsIn } from '../credential/credentials-in.ts';
+import { adminArnOf, type CredentialEntry, credentialsIn } from '../credential/credentials-in.ts';
 import { InvalidSecretError } from '../credential/errors.ts';
 import type { SecretJson } from '../credential/secret-json.ts';
 import { describeSecret, newestVersionIds } from '../labels/read.ts';
+import { strategyOf } from '../labels/tags.ts';
 import { OvertakenError } from '../rotators/errors.ts';
 import { rotatorOf } from '../rotators/registry.ts';
 import { called } from '../secrets-manager/errors.ts';
 import { readCurrentOf, readVersion, type SecretVersion } from '../secrets-manager/versions.ts';
 import { ensureAbandoned } from './abandoned.ts';
-import { currentVersionIdOf, strategyOf } from './create-secret.ts';
 import { NoCurrentVersionError, NotPendingError } from './errors.ts';
 import { pendingVersion } from './pending-version.ts';
+import { currentVersionIdOf } from './position.ts';
 import type { Rotation, RotationParts } from './rotation.ts';
 
 /** How many versions a login may have been left at by runs that were killed. */
@@ -76,17 +77,6 @@ function hasItsLogin(current: SecretJson, entry: CredentialEntry): boolean {
   const { username } = entry.credential.reveal();
   const own = inField(current, entry)?.reveal();
   return username !== undefined && own?.username === username && own.engine === entry.engine;
-}
-
-/** The admin must be an ARN: a name could be that of another secret tomorrow. */
-export function adminArnOf({ field, credential }: CredentialEntry): string | undefined {
-  const { masterarn } = credential.reveal();
-  if (masterarn === undefined) return undefined;
-  if (typeof masterarn === 'string' && masterarn.startsWith('arn:')) return masterarn;
-  throw new InvalidSecretError(
-    field === undefined ? 'masterarn' : `${field}.masterarn`,
-    'the ARN of a secret',
-  );
 }
 
 function inField(value: SecretJson, { field }: CredentialEntry): SecretJson | undefined {

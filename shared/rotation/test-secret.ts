@@ -4,9 +4,9 @@ import { describeSecret } from '../labels/read.ts';
 import { rotatorOf } from '../rotators/registry.ts';
 import { called } from '../secrets-manager/errors.ts';
 import { readVersion } from '../secrets-manager/versions.ts';
-import { standing } from './create-secret.ts';
 import { NoCurrentVersionError, UnknownVersionError } from './errors.ts';
 import { pendingVersion } from './pending-version.ts';
+import { standingOf } from './position.ts';
 import type { Rotation, RotationParts } from './rotation.ts';
 
 /** Uses each pending credential as its agent would: Get(token). Changes nothing, here or at the target. */
@@ -28,7 +28,7 @@ async function testConfiguration(
   { secretArn, token }: Rotation,
   { secretsManager }: RotationParts,
 ): Promise<void> {
-  standing(await called('DescribeSecret', () => describeSecret(secretsManager, secretArn)), token);
+  standingOf(await called('DescribeSecret', () => describeSecret(secretsManager, secretArn)), token);
   const current = await readVersion(secretsManager, secretArn, { stage: 'AWSCURRENT' });
   if (!current) throw new NoCurrentVersionError();
   await verifyAll(current.value);
