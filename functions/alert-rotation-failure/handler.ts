@@ -1,5 +1,4 @@
 import { Logger } from '@aws-lambda-powertools/logger';
-import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { SNSClient } from '@aws-sdk/client-sns';
@@ -7,7 +6,7 @@ import middy from '@middy/core';
 import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { alertsTo } from '../../shared/notification/alert.ts';
-import { traced } from '../../shared/observability/tracing.ts';
+import { observed } from '../../shared/observability/observed.ts';
 import { alertRotationFailure } from './alert-rotation-failure.ts';
 import { rotationState } from './rotation-state.ts';
 
@@ -21,7 +20,7 @@ const environment = parsed(
   }),
   process.env,
 );
-const client = { customUserAgent: [['keyturn', 'alert-rotation-failure']] as [string, string][] };
+const client = { customUserAgent: 'keyturn/alert-rotation-failure' };
 const dependencies = {
   secretsManager: new SecretsManagerClient(client),
   records: rotationState(new DynamoDBClient(client), environment.STATE_TABLE_NAME),
@@ -34,5 +33,5 @@ const dependencies = {
 };
 
 export const handler = middy<unknown, void>()
-  .use([injectLambdaContext(new Logger()), traced()])
+  .use(observed(new Logger()))
   .handler((event) => alertRotationFailure(event, dependencies));

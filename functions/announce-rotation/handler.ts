@@ -1,5 +1,4 @@
 import { Logger } from '@aws-lambda-powertools/logger';
-import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { SchedulerClient } from '@aws-sdk/client-scheduler';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
@@ -7,7 +6,7 @@ import middy from '@middy/core';
 import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { eventBus } from '../../shared/notification/event-bus.ts';
-import { traced } from '../../shared/observability/tracing.ts';
+import { observed } from '../../shared/observability/observed.ts';
 import { announceRotation } from './announce-rotation.ts';
 
 const environment = parsed(
@@ -22,7 +21,7 @@ const environment = parsed(
   process.env,
 );
 const log = new Logger();
-const client = { customUserAgent: [['keyturn', 'announce-rotation']] as [string, string][] };
+const client = { customUserAgent: 'keyturn/announce-rotation' };
 const dependencies = {
   secretsManager: new SecretsManagerClient(client),
   scheduler: new SchedulerClient(client),
@@ -38,5 +37,5 @@ const dependencies = {
 };
 
 export const handler = middy<unknown, void>()
-  .use([injectLambdaContext(log), traced()])
+  .use(observed(log))
   .handler((event) => announceRotation(event, dependencies));

@@ -1,5 +1,4 @@
 import { Logger } from '@aws-lambda-powertools/logger';
-import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { SNSClient } from '@aws-sdk/client-sns';
@@ -9,7 +8,7 @@ import { parsed } from '../../events/contract.ts';
 import type { Alert } from '../../shared/health/episode.ts';
 import { alertsTo } from '../../shared/notification/alert.ts';
 import { counting } from '../../shared/observability/metrics.ts';
-import { traced } from '../../shared/observability/tracing.ts';
+import { observed } from '../../shared/observability/observed.ts';
 import { healthState } from '../../shared/state/health-state.ts';
 import { connectVault } from '../../shared/vault/client.ts';
 import { vaultLogin } from '../../shared/vault/login.ts';
@@ -38,7 +37,7 @@ const environment = parsed(
 const deadlineMs = 8_000;
 const log = new Logger();
 const client = {
-  customUserAgent: [['keyturn', 'check-backend-health']] as [string, string][],
+  customUserAgent: 'keyturn/check-backend-health',
   maxAttempts: 2,
 };
 const secretsManager = new SecretsManagerClient(client);
@@ -69,7 +68,7 @@ const request = z.object({
 });
 
 export const handler = middy<unknown, void>()
-  .use([injectLambdaContext(log), traced()])
+  .use(observed(log))
   .handler((event, context) => {
     const { id: runId = context.awsRequestId } = parsed('The event of the schedule', request, event);
     return checkHealth(

@@ -1,11 +1,11 @@
 import { Logger } from '@aws-lambda-powertools/logger';
-import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { SNSClient } from '@aws-sdk/client-sns';
 import middy from '@middy/core';
 import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { counting } from '../../shared/observability/metrics.ts';
+import { observed } from '../../shared/observability/observed.ts';
 import { invalidateCaches } from './invalidate-caches.ts';
 
 const environment = parsed(
@@ -14,7 +14,7 @@ const environment = parsed(
   process.env,
 );
 const log = new Logger();
-const client = { customUserAgent: [['keyturn', 'invalidate-caches']] as [string, string][] };
+const client = { customUserAgent: 'keyturn/invalidate-caches' };
 const dependencies = {
   secretsManager: new SecretsManagerClient(client),
   sns: new SNSClient(client),
@@ -24,5 +24,5 @@ const dependencies = {
 };
 
 export const handler = middy<unknown, void>()
-  .use(injectLambdaContext(log))
+  .use(observed(log))
   .handler((event) => invalidateCaches(event, dependencies));

@@ -1,6 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Logger } from '@aws-lambda-powertools/logger';
-import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
@@ -13,7 +12,7 @@ import { parsed } from '../../events/contract.ts';
 import { calledAws } from '../../shared/aws/errors.ts';
 import { alertsTo } from '../../shared/notification/alert.ts';
 import { eventBus } from '../../shared/notification/event-bus.ts';
-import { traced } from '../../shared/observability/tracing.ts';
+import { observed } from '../../shared/observability/observed.ts';
 import { declarationsState } from '../../shared/provisioning/declarations-state.ts';
 import { findingsState } from '../../shared/reconciliation/report-findings.ts';
 import { paced } from '../../shared/secrets-manager/pace.ts';
@@ -50,7 +49,7 @@ class NotAllExaminedError extends Error {
 }
 
 const log = new Logger();
-const client = { customUserAgent: [['keyturn', 'reconcile-fleet']] as [string, string][] };
+const client = { customUserAgent: 'keyturn/reconcile-fleet' };
 const secretsManager = new SecretsManagerClient({ ...client, maxAttempts: 6 });
 const lambda = new LambdaClient(client);
 const dynamo = new DynamoDBClient(client);
@@ -92,7 +91,7 @@ const parts = {
 const request = z.discriminatedUnion('action', [reconcileRequest, unstickRequest]);
 
 export const handler = middy<unknown, unknown>()
-  .use([injectLambdaContext(log), traced()])
+  .use(observed(log))
   .handler(async (event, context) => {
     const asked = parsed('The request', request, event);
     if (asked.action === 'unstick') return unstick(asked, parts);

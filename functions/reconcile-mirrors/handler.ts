@@ -1,6 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Logger } from '@aws-lambda-powertools/logger';
-import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
@@ -10,7 +9,7 @@ import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { alertsTo } from '../../shared/notification/alert.ts';
 import { eventBus } from '../../shared/notification/event-bus.ts';
-import { traced } from '../../shared/observability/tracing.ts';
+import { observed } from '../../shared/observability/observed.ts';
 import { findingsState } from '../../shared/reconciliation/report-findings.ts';
 import { connectVault } from '../../shared/vault/client.ts';
 import { digestFrom } from '../../shared/vault/digest.ts';
@@ -34,7 +33,7 @@ const environment = parsed(
 /** Left for telling of what was found. */
 const reserveMs = 60_000;
 const log = new Logger();
-const client = { customUserAgent: [['keyturn', 'reconcile-mirrors']] as [string, string][] };
+const client = { customUserAgent: 'keyturn/reconcile-mirrors' };
 const secretsManager = new SecretsManagerClient(client);
 const report = {
   records: findingsState(new DynamoDBClient(client), environment.STATE_TABLE_NAME),
@@ -56,7 +55,7 @@ const vault = connectVault({
 const noMirrors = { mirrored: 0, checked: 0, isFinished: true, isVaultDown: false, inStep: [], findings: [] };
 
 export const handler = middy<unknown, unknown>()
-  .use([injectLambdaContext(log), traced()])
+  .use(observed(log))
   .handler(async (event, context) => {
     if (environment.VAULT_ADDR === '') return noMirrors;
     return answerMirrors(event, {

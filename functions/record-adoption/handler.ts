@@ -1,10 +1,9 @@
 import { Logger } from '@aws-lambda-powertools/logger';
-import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import middy from '@middy/core';
 import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
-import { traced } from '../../shared/observability/tracing.ts';
+import { observed } from '../../shared/observability/observed.ts';
 import { adoptionsIn } from '../../shared/state/adoptions.ts';
 import { recordAdoption } from './record-adoption.ts';
 
@@ -13,9 +12,9 @@ const environment = parsed(
   z.object({ STATE_TABLE_NAME: z.string().min(1) }),
   process.env,
 );
-const client = { customUserAgent: [['keyturn', 'record-adoption']] as [string, string][] };
+const client = { customUserAgent: 'keyturn/record-adoption' };
 const adoptions = adoptionsIn(new DynamoDBClient(client), environment.STATE_TABLE_NAME);
 
 export const handler = middy<unknown, void>()
-  .use([injectLambdaContext(new Logger()), traced()])
+  .use(observed(new Logger()))
   .handler((event) => recordAdoption(event, adoptions));

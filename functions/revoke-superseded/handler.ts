@@ -1,5 +1,4 @@
 import { Logger } from '@aws-lambda-powertools/logger';
-import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import middy from '@middy/core';
@@ -7,7 +6,7 @@ import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { eventBus } from '../../shared/notification/event-bus.ts';
 import { counting } from '../../shared/observability/metrics.ts';
-import { traced } from '../../shared/observability/tracing.ts';
+import { observed } from '../../shared/observability/observed.ts';
 import { secretsManagerTime } from '../../shared/secrets-manager/time.ts';
 import { type RevocationOutcome, revokeSuperseded } from './revoke-superseded.ts';
 
@@ -17,7 +16,7 @@ const environment = parsed(
   process.env,
 );
 const log = new Logger();
-const client = { customUserAgent: [['keyturn', 'revoke-superseded']] as [string, string][] };
+const client = { customUserAgent: 'keyturn/revoke-superseded' };
 const secretsManager = new SecretsManagerClient(client);
 const dependencies = {
   secretsManager,
@@ -28,5 +27,5 @@ const dependencies = {
 };
 
 export const handler = middy<unknown, RevocationOutcome>()
-  .use([injectLambdaContext(log), traced()])
+  .use(observed(log))
   .handler((event) => revokeSuperseded(event, dependencies));

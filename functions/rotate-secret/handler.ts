@@ -1,6 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Logger } from '@aws-lambda-powertools/logger';
-import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import middy from '@middy/core';
@@ -8,7 +7,7 @@ import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { eventBus } from '../../shared/notification/event-bus.ts';
 import { counting } from '../../shared/observability/metrics.ts';
-import { traced } from '../../shared/observability/tracing.ts';
+import { observed } from '../../shared/observability/observed.ts';
 import { secretsManagerTime } from '../../shared/secrets-manager/time.ts';
 import { rotateSecret } from './rotate-secret.ts';
 
@@ -25,7 +24,7 @@ const environment = parsed(
   process.env,
 );
 const log = new Logger();
-const client = { customUserAgent: [['keyturn', 'rotate-secret']] as [string, string][] };
+const client = { customUserAgent: 'keyturn/rotate-secret' };
 const secretsManager = new SecretsManagerClient(client);
 const dependencies = {
   secretsManager,
@@ -39,5 +38,5 @@ const dependencies = {
 };
 
 export const handler = middy<unknown, void>()
-  .use([injectLambdaContext(log), traced()])
+  .use(observed(log))
   .handler((event) => rotateSecret(event, dependencies));

@@ -1,13 +1,12 @@
 import { BatchProcessor, EventType, processPartialResponse } from '@aws-lambda-powertools/batch';
 import { Logger } from '@aws-lambda-powertools/logger';
-import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import middy from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { counting } from '../../shared/observability/metrics.ts';
-import { traced } from '../../shared/observability/tracing.ts';
+import { observed } from '../../shared/observability/observed.ts';
 import { connectVault } from '../../shared/vault/client.ts';
 import { digestFrom } from '../../shared/vault/digest.ts';
 import { vaultLogin } from '../../shared/vault/login.ts';
@@ -20,7 +19,7 @@ const environment = parsed(
   process.env,
 );
 const log = new Logger();
-const secretsManager = new SecretsManagerClient({ customUserAgent: [['keyturn', 'sync-vault-mirror']] });
+const secretsManager = new SecretsManagerClient({ customUserAgent: 'keyturn/sync-vault-mirror' });
 const vault = connectVault({
   address: environment.VAULT_ADDR,
   mount: environment.VAULT_MOUNT,
@@ -31,7 +30,7 @@ const count = counting();
 const processor = new BatchProcessor(EventType.SQS);
 
 export const handler = middy<SQSEvent, SQSBatchResponse, Error, Context>()
-  .use([injectLambdaContext(log), traced()])
+  .use(observed(log))
   .handler((event, context) =>
     processPartialResponse(
       event,
