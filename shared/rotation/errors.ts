@@ -22,11 +22,11 @@ export class NotPendingError extends Error {
   }
 }
 
-/** The secret isn't one that this deployment may rotate (ALLOWED_SECRETS). */
+/** The secret isn't one that this deployment rotates: its parameter `allowedSecrets` leaves it out. */
 export class SecretNotAllowedError extends Error {
   override readonly name = 'SecretNotAllowedError';
   constructor() {
-    super('The secret is not among those that this deployment may rotate (ALLOWED_SECRETS)');
+    super("The secret is not among those of the deployment's parameter allowedSecrets");
   }
 }
 
