@@ -17,7 +17,7 @@ import {
 } from '@aws-sdk/client-sqs';
 import * as z from 'zod';
 import { contracts } from '../events/contracts.ts';
-import { parsedJson } from './parsed-json.ts';
+import { parsedJson } from '../shared/parsed-json.ts';
 
 /** An event of ours, as its contract has it: identifiers and times only. */
 export interface LiveEvent {

@@ -1,6 +1,6 @@
 import type { Message } from '@aws-sdk/client-sqs';
 import * as z from 'zod';
-import { parsedJson } from '../parsed-json.ts';
+import { parsedJson } from '../../shared/parsed-json.ts';
 
 /** A delivery that was given up: whom it was for, and what it said. */
 export interface Letter {

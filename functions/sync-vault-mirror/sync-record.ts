@@ -5,20 +5,11 @@ import { parsed } from '../../events/contract.ts';
 import { secretLabelUpdated } from '../../events/secret-label-updated/event.ts';
 import { errorClassOf } from '../../shared/observability/error-class.ts';
 import type { Count } from '../../shared/observability/metrics.ts';
+import { parsedJson } from '../../shared/parsed-json.ts';
 import { type MirrorParts, syncMirror } from '../../shared/vault/mirror.ts';
 
-/** A message's body. JSON.parse quotes its input in its message, so its error is dropped. */
-const labelMoved = z
-  .string()
-  .transform((text, context): unknown => {
-    try {
-      return JSON.parse(text);
-    } catch {
-      context.addIssue({ code: 'custom', message: 'expected JSON' });
-      return z.NEVER;
-    }
-  })
-  .pipe(secretLabelUpdated);
+/** A message's body. */
+const labelMoved = z.string().transform(parsedJson).pipe(secretLabelUpdated);
 
 /**
  * Mirrors the secret of one native label event; a failure goes back to the queue. The event's version is a hint only: what it

@@ -1,5 +1,6 @@
 import { GetSecretValueCommand, type SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import * as z from 'zod';
+import { parsedJson } from '../parsed-json.ts';
 import { called } from '../secrets-manager/errors.ts';
 import { VaultDeniedError } from './errors.ts';
 
@@ -14,16 +15,7 @@ export async function readAppRole(
   const { SecretString = '' } = await called('GetSecretValue', () =>
     client.send(new GetSecretValueCommand({ SecretId: secretId })),
   );
-  const parsed = login.safeParse(attempt(SecretString));
+  const parsed = login.safeParse(parsedJson(SecretString));
   if (!parsed.success) throw new VaultDeniedError('The Vault login secret needs role_id and secret_id');
   return { roleId: parsed.data.role_id, secretId: parsed.data.secret_id };
-}
-
-/** JSON.parse quotes its input in its message, so its error is dropped. */
-function attempt(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -5,6 +5,7 @@ import {
   type SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
 import { newestVersionIds } from '../labels/read.ts';
+import { parsedJson } from '../parsed-json.ts';
 import { called } from '../secrets-manager/errors.ts';
 import { isSameJson } from './digest.ts';
 import { MirrorValueError } from './mirror-errors.ts';
@@ -53,19 +54,10 @@ export async function labelsOf(
   });
 }
 
-/** JSON.parse quotes its input in its message, so its error is dropped. */
 function objectOf(text: string | undefined): Record<string, unknown> {
-  const value = attempt(text ?? '');
+  const value = parsedJson(text ?? '');
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
   throw new MirrorValueError('The secret is not a JSON object');
-}
-
-function attempt(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** How many versions may have come and gone since one whose value was left without its stamp. */

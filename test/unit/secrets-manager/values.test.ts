@@ -205,6 +205,7 @@ describe('DeleteSecret', () => {
     const { engine } = await withSecret();
     await engine.DeleteSecret({ SecretId, ForceDeleteWithoutRecovery: true });
     await engine.CreateSecret({ Name: SecretId, SecretString: 'new' });
+    expect((await engine.GetSecretValue({ SecretId })).SecretString).toBe('new');
   });
 });
 

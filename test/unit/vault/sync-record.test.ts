@@ -45,7 +45,7 @@ beforeEach(() => {
 });
 
 test.each([
-  ['no JSON', 'password=canary-3f9d', /expected JSON/],
+  ['no JSON', 'password=canary-3f9d', /expected object/],
   ['another shape', '{"detail":"canary-3f9d"}', /source: expected aws\.secretsmanager/],
   ['another label event', sample.replace('"AWSCURRENT"', '7'), /detail\.labelUpdated: expected string/],
 ])('a forged message, %s, is refused by name and changes nothing', async (_, body, says) => {
