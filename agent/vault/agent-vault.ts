@@ -9,9 +9,10 @@ import type { SecretSource, SecretVersion } from '../secret-version.ts';
 import { type PinnedSecrets, turnWith } from '../turn.ts';
 import { type VaultApiOptions, vaultApi } from './api.ts';
 import { type DatabaseCredential, DatabaseLease } from './database-lease.ts';
+import type { Timing } from './keep-alive.ts';
 import { kvSource } from './kv-source.ts';
 import type { VaultLogin } from './login.ts';
-import { type Timing, TokenKeeper } from './token.ts';
+import { TokenKeeper } from './token.ts';
 
 /** All durations are in milliseconds. */
 export interface AgentVaultOptions

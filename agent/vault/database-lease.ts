@@ -7,7 +7,15 @@ import {
   SourceUnreachableError,
 } from '../errors.ts';
 import { notifyListener } from '../listener.ts';
-import { dueAfter, type Timing, type TokenKeeper, type VaultToken } from './token.ts';
+import {
+  type Expiring,
+  isWorthKeeping,
+  type Keeping,
+  keepAlive,
+  prolong,
+  type Timing,
+} from './keep-alive.ts';
+import type { TokenKeeper, VaultToken } from './token.ts';
 
 /** A login that Vault made for this agent alone, for a time. */
 export interface DatabaseCredential {
@@ -26,17 +34,13 @@ const issued = z.object({
 });
 const renewal = z.object({ lease_duration: z.number() });
 
-/** A renewal that gives less than this share of the first TTL has met the max TTL: time for another login. */
-const WORTH_RENEWING = 0.5;
 const RETRY_MS = 2_000;
 /** A younger login is not replaced on demand, so that a database that refuses everyone isn't flooded with logins. */
 const REFRESH_EVERY_MS = 2_000;
 
-/** How long Vault lets a login work, by the timing's clock, in milliseconds. */
-interface Lease {
+/** How long Vault lets a login work. */
+interface Lease extends Expiring {
   readonly id: string;
-  renewable: boolean;
-  expiresAt: number;
 }
 
 interface Held {
@@ -94,7 +98,7 @@ export class DatabaseLease implements AsyncDisposable {
     // What is just being made may hang on it too.
     await this.#issuing?.catch(() => undefined);
     const held = this.#endWith(token);
-    if (held) await this.#prolong(held);
+    if (held) await prolong(this.#keepingOf(held));
   }
 
   /** Revokes every login that may still work: the database refuses them from here on. */
@@ -151,7 +155,7 @@ export class DatabaseLease implements AsyncDisposable {
     this.#forgetEnded();
     this.#open.add(lease);
     for (const listener of this.#listeners) notifyListener(listener, credential);
-    const keeping = this.#keep(held).finally(() => this.#keeping.delete(keeping));
+    const keeping = keepAlive(this.#keepingOf(held)).finally(() => this.#keeping.delete(keeping));
     this.#keeping.add(keeping);
     return held;
   }
@@ -161,29 +165,16 @@ export class DatabaseLease implements AsyncDisposable {
     for (const lease of this.#open) if (lease.expiresAt <= now) this.#open.delete(lease);
   }
 
-  /** Until another login takes its place. */
-  async #keep(held: Held): Promise<void> {
-    const { now, wait, random } = this.#timing;
-    while (this.#isHeld(held)) {
-      await wait(dueAfter(held.lease.expiresAt - now(), random()), this.#closing.signal).catch(
-        () => undefined,
-      );
-      await this.#prolong(held);
-    }
-  }
-
-  /** Gives the login more time, or puts another in its place. Tries until one or the other is so. */
-  async #prolong(held: Held): Promise<void> {
-    while (this.#isHeld(held)) {
-      try {
-        if (held.lease.renewable && (await this.#isRenewed(held))) return;
-        // Whoever asked may have got another meanwhile.
-        if (this.#isHeld(held)) await this.#replaced();
-      } catch {
-        // Vault is away. When the lease has ended meanwhile, whoever asks for the login is told.
-        await this.#timing.wait(RETRY_MS, this.#closing.signal).catch(() => undefined);
-      }
-    }
+  #keepingOf(held: Held): Keeping {
+    return {
+      expiring: held.lease,
+      timing: this.#timing,
+      closing: this.#closing.signal,
+      retryMs: RETRY_MS,
+      isHeld: () => this.#isHeld(held),
+      renew: () => this.#isRenewed(held),
+      replace: () => this.#replaced(),
+    };
   }
 
   #isHeld(held: Held): boolean {
@@ -205,7 +196,7 @@ export class DatabaseLease implements AsyncDisposable {
     try {
       const body = { lease_id: lease.id, increment: ttlSeconds };
       const answer = renewal.parse(await this.#tokens.request('PUT', 'sys/leases/renew', body));
-      if (answer.lease_duration < ttlSeconds * WORTH_RENEWING) return false;
+      if (!isWorthKeeping(answer.lease_duration, ttlSeconds)) return false;
       lease.expiresAt = this.#timing.now() + answer.lease_duration * 1_000;
       return true;
     } catch (error) {

@@ -1,26 +1,16 @@
 import { z } from 'zod';
 import { SecretValue } from '../../shared/credential/secret-value.ts';
-import { type Clock, LONGEST_TIMER_MS } from '../clock.ts';
 import { AgentClosedError, SecretDeniedError, SourceUnreachableError } from '../errors.ts';
 import type { VaultApi } from './api.ts';
+import { type Expiring, isWorthKeeping, keepAlive, type Timing } from './keep-alive.ts';
 import type { VaultLogin } from './login.ts';
 
 /** A token of Vault's, as we hold it; a renewal puts its end off. Times by the keeper's clock, in milliseconds. */
-export interface VaultToken {
+export interface VaultToken extends Expiring {
   readonly value: SecretValue;
   readonly ttlMs: number;
-  renewable: boolean;
-  expiresAt: number;
   /** Whether it is ours to revoke. */
   readonly own: boolean;
-}
-
-export interface Timing {
-  readonly now: Clock;
-  /** Milliseconds. Rejects when the signal aborts. */
-  readonly wait: (ms: number, signal: AbortSignal) => Promise<void>;
-  /** From 0 up to 1. */
-  readonly random: () => number;
 }
 
 const auth = z.object({
@@ -31,17 +21,7 @@ const looked = z.object({ data: z.object({ ttl: z.number(), renewable: z.boolean
 
 type TokenRequest = readonly [method: 'GET' | 'POST' | 'PUT', path: string, body?: object];
 
-/** A renewal that gives less than this share of the first TTL has met the max TTL: time for a new login. */
-const WORTH_RENEWING = 0.5;
 const RETRY_MS = 5_000;
-
-/**
- * When something that lives for another `ttlMs` is due: at two thirds, or when a timer can't wait longer, which costs but a renewal.
- * Up to a tenth earlier, so that a fleet isn't due at once.
- */
-export function dueAfter(ttlMs: number, random: number): number {
-  return Math.min(ttlMs * (2 / 3), LONGEST_TIMER_MS) * (1 - random / 10);
-}
 
 /**
  * Keeps a token alive: logs in when the first one asks, renews at two thirds of the TTL, and logs in anew before the token
@@ -152,25 +132,16 @@ export class TokenKeeper implements AsyncDisposable {
 
   /** Until another token takes its place. One without an end needs no keeping. */
   async #keep(token: VaultToken): Promise<void> {
-    const { now, wait, random } = this.#timing;
-    while (Number.isFinite(token.ttlMs) && this.#isHeld(token)) {
-      await wait(dueAfter(token.expiresAt - now(), random()), this.#closing.signal).catch(() => undefined);
-      await this.#prolong(token);
-    }
-  }
-
-  /** Gives the token more time, or puts another in its place. Tries until one or the other is so. */
-  async #prolong(token: VaultToken): Promise<void> {
-    while (this.#isHeld(token)) {
-      try {
-        if (token.renewable && (await this.#isRenewed(token))) return;
-        // A request may have logged in meanwhile.
-        if (this.#isHeld(token)) await this.#replaced();
-      } catch {
-        // Vault is away. When the token has ended meanwhile, whoever needs it is told.
-        await this.#timing.wait(RETRY_MS, this.#closing.signal).catch(() => undefined);
-      }
-    }
+    if (!Number.isFinite(token.ttlMs)) return;
+    await keepAlive({
+      expiring: token,
+      timing: this.#timing,
+      closing: this.#closing.signal,
+      retryMs: RETRY_MS,
+      isHeld: () => this.#isHeld(token),
+      renew: () => this.#isRenewed(token),
+      replace: () => this.#replaced(),
+    });
   }
 
   #isHeld(token: VaultToken): boolean {
@@ -194,7 +165,7 @@ export class TokenKeeper implements AsyncDisposable {
     const answer = renewed.safeParse(asked);
     if (!answer.success) return false;
     const { lease_duration, renewable } = answer.data.auth;
-    if (lease_duration * 1_000 < token.ttlMs * WORTH_RENEWING) return false;
+    if (!isWorthKeeping(lease_duration * 1_000, token.ttlMs)) return false;
     token.renewable = renewable;
     token.expiresAt = this.#timing.now() + lease_duration * 1_000;
     return true;

@@ -1,5 +1,5 @@
 import { LONGEST_TIMER_MS } from '../../../agent/clock.ts';
-import type { Timing } from '../../../agent/vault/token.ts';
+import type { Timing } from '../../../agent/vault/keep-alive.ts';
 import { settled } from '../agent/setting.ts';
 
 /** A clock that moves when a test says so, and wakes on its way whoever waits: too early who waits too long, as Node does. */

@@ -1,0 +1,66 @@
+import { type Clock, LONGEST_TIMER_MS } from '../clock.ts';
+
+export interface Timing {
+  readonly now: Clock;
+  /** Milliseconds. Rejects when the signal aborts. */
+  readonly wait: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** From 0 up to 1. */
+  readonly random: () => number;
+}
+
+/** What Vault gives for a time: a token, or the lease of a login. Times by the timing's clock, in milliseconds. */
+export interface Expiring {
+  renewable: boolean;
+  expiresAt: number;
+}
+
+/** How whoever holds something that expires keeps it. */
+export interface Keeping {
+  readonly expiring: Expiring;
+  readonly timing: Timing;
+  readonly closing: AbortSignal;
+  /** Milliseconds until the next attempt while Vault is away. */
+  readonly retryMs: number;
+  /** Whether nothing else has taken its place, and its holder isn't closing. */
+  isHeld(): boolean;
+  /** False where a renewal brings no more. */
+  renew(): Promise<boolean>;
+  /** Puts another in its place. */
+  replace(): Promise<unknown>;
+}
+
+/** Keeps it alive until another takes its place. */
+export async function keepAlive(keeping: Keeping): Promise<void> {
+  const { expiring, timing, closing, isHeld } = keeping;
+  while (isHeld()) {
+    const dueMs = dueAfter(expiring.expiresAt - timing.now(), timing.random());
+    await timing.wait(dueMs, closing).catch(() => undefined);
+    await prolong(keeping);
+  }
+}
+
+/** Gives it more time, or puts another in its place. Tries until one or the other is so. */
+export async function prolong(keeping: Keeping): Promise<void> {
+  const { expiring, timing, closing, retryMs, isHeld, renew, replace } = keeping;
+  while (isHeld()) {
+    try {
+      if (expiring.renewable && (await renew())) return;
+      // Whoever needs it may have got another meanwhile.
+      if (isHeld()) await replace();
+    } catch {
+      // Vault is away. When it has ended meanwhile, whoever needs it is told.
+      await timing.wait(retryMs, closing).catch(() => undefined);
+    }
+  }
+}
+
+/** A renewal that gives less than half of what was given at first has met the max TTL: time for another. */
+export const isWorthKeeping = (renewed: number, first: number) => renewed >= first / 2;
+
+/**
+ * When something that lives for another `ttlMs` is due: at two thirds, or when a timer can't wait longer, which costs but a renewal.
+ * Up to a tenth earlier, so that a fleet isn't due at once.
+ */
+function dueAfter(ttlMs: number, random: number): number {
+  return Math.min(ttlMs * (2 / 3), LONGEST_TIMER_MS) * (1 - random / 10);
+}
