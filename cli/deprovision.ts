@@ -29,7 +29,8 @@ export function deprovisionCommand(open: OpenSystems = openSystems, output: Outp
       'after',
       `
 In this order: rotation, Vault (policy and login role, leases, tokens), logins and sessions of PostgreSQL; then its secret
-and its roles. What the agent owns in the database goes to the admin. Killed or failed, run it again: it does what is left.
+and its roles. What the agent owns in the database is left to the role NAME_estate, which nobody can log in as. Killed or
+failed, run it again: it does what is left.
 --json prints {schemaVersion, agentId, made: [{system, resource, action, at}], failed: [{system, resource, error}]}.`,
     )
     .action((_what: string, name: string, flags: DeprovisionFlags) => deprovision(name, flags, open, output));

@@ -3,7 +3,8 @@ import { type AppliedParts, planApplied, planEnding, planForgetting } from './ap
 import type { EndPlanners } from './end.ts';
 import { type IamParts, planIam, planIamEnd } from './iam/plan.ts';
 import { noting, type Planner } from './plan.ts';
-import { planLoginsEnd, planRolesEnd } from './postgres/removal.ts';
+import { planLoginsEnd } from './postgres/logins-end.ts';
+import { planRolesEnd } from './postgres/roles-end.ts';
 import { planPostgres } from './postgres.ts';
 import {
   planRotation,

@@ -1,7 +1,8 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { SecretJson } from '../../credential/secret-json.ts';
 import { NoCurrentVersionError } from '../../rotation/errors.ts';
-import { ConfusedDeputyError } from '../../rotators/errors.ts';
+import { ConfusedDeputyError, TargetFailedError } from '../../rotators/errors.ts';
+import { connected } from '../../rotators/postgres/connection.ts';
 import { type AdminLogin, postgresLogin, sameServer } from '../../rotators/postgres/credential.ts';
 import { readVersion } from '../../secrets-manager/versions.ts';
 import type { Declaration } from '../declaration.ts';
@@ -13,13 +14,34 @@ type Server = NonNullable<Declaration['postgres']>;
  *
  * @throws NoCurrentVersionError, ConfusedDeputyError
  */
-export async function adminOf(
-  { adminSecretArn, host, port, ssl, database }: Server,
-  client: SecretsManagerClient,
-): Promise<AdminLogin> {
+export async function adminOf(server: Server, client: SecretsManagerClient): Promise<AdminLogin> {
+  return loginIn(server.database, await adminSecret(server, client), server);
+}
+
+/**
+ * The admin login in the declared database, or where that is gone, in the admin's own or `postgres`: roles are the server's, and
+ * outlive the databases that they worked in.
+ *
+ * @throws what `adminOf` and connecting throw.
+ */
+export async function serverAdminOf(server: Server, client: SecretsManagerClient): Promise<AdminLogin> {
+  const secret = await adminSecret(server, client);
+  const { dbname } = secret.reveal();
+  for (const database of [server.database, ...(typeof dbname === 'string' ? [dbname] : [])]) {
+    const login = loginIn(database, secret, server);
+    if (await hasDatabase(login)) return login;
+  }
+  return loginIn('postgres', secret, server);
+}
+
+async function adminSecret({ adminSecretArn }: Server, client: SecretsManagerClient): Promise<SecretJson> {
   const secret = await readVersion(client, adminSecretArn, { stage: 'AWSCURRENT' });
   if (!secret) throw new NoCurrentVersionError('The admin secret (postgres.adminSecretArn)');
-  const login = postgresLogin(onServer(secret.value, { host, port, ssl, database }));
+  return secret.value;
+}
+
+function loginIn(database: string, secret: SecretJson, { host, port, ssl }: Server): AdminLogin {
+  const login = postgresLogin(onServer(secret, { host, port, ssl, database }));
   if (!sameServer(login, { ...login, host, port })) {
     throw new ConfusedDeputyError('postgres.adminSecretArn: the admin secret is of another server');
   }
@@ -39,4 +61,17 @@ export function onServer(
     port: held.port ?? port,
     ssl: held.ssl ?? ssl,
   });
+}
+
+/** SQLSTATE: told only to a login that the server takes. */
+export const noSuchDatabase = '3D000';
+
+async function hasDatabase(login: AdminLogin): Promise<boolean> {
+  try {
+    await connected(login, async () => undefined);
+    return true;
+  } catch (error) {
+    if (error instanceof TargetFailedError && error.code === noSuchDatabase) return false;
+    throw error;
+  }
 }

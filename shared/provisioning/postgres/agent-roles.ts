@@ -4,6 +4,7 @@ import type { Connection } from '../../rotators/postgres/connection.ts';
 import { identifier, literal, roleOf } from '../../rotators/postgres/roles.ts';
 import type { Declaration } from '../declaration.ts';
 import type { Difference } from './difference.ts';
+import { isMarked, marking } from './marks.ts';
 
 /** An agent's roles: a group that holds the privileges, and two logins of which one is in use. */
 export interface AgentRoles {
@@ -26,9 +27,6 @@ export function agentRoles({ agentId, vault }: Declaration, current = `${agentId
     hasGuests: vault.databaseRoles.length > 0,
   };
 }
-
-/** The comment on a group that Keyturn made: any other role of that name is somebody else's. */
-const groupMark = (group: string) => `Agent ${group}, provisioned by Keyturn`;
 
 const roleRow = z.object({
   name: z.string(),
@@ -98,7 +96,7 @@ export async function roleDifferences(
 
   const own = has(group);
   const proven = isProven && (current === group || isMember(current));
-  if (own && own.comment !== groupMark(group) && !proven) throw new AlternateTakenError(taken(group));
+  if (own && !isMarked(own.comment, group) && !proven) throw new AlternateTakenError(taken(group));
   for (const login of logins) {
     const role = await roleOf(connection, login);
     const isOurs = role?.madeByKeyturn || isMember(login) || (isProven && login === current);
@@ -122,7 +120,7 @@ const taken = (name: string) =>
 
 const marked = (group: string): Difference => ({
   line: `  role ${group} is noted to be Keyturn's`,
-  statements: [`COMMENT ON ROLE ${identifier(group)} IS ${literal(groupMark(group))}`],
+  statements: [marking(group, group, null)],
 });
 
 /** A new login gets its password with the repair of a login that is refused, or by its first rotation. */

@@ -42,7 +42,7 @@ describe('deprovision', () => {
       `- login ${id}_a`,
       `- 1 open session(s) of ${id}_a`,
       `- secret ${secret}, which can be restored for 7 days`,
-      '  table app.made goes to admin',
+      `  table app.made goes to ${id}_estate`,
       `- role ${id}`,
       `- role ${id}_a`,
       `- role ${id}_b`,
@@ -60,7 +60,9 @@ describe('deprovision', () => {
       `declaration of ${id}`,
     ]);
     expect(await query('SELECT id FROM app.made')).toEqual([{ id: 7 }]);
-    expect(await query(`SELECT rolname FROM pg_roles WHERE rolname ~ '^${id}(_|$)'`)).toEqual([]);
+    expect(await query(`SELECT rolname FROM pg_roles WHERE rolname ~ '^${id}(_|$)'`)).toEqual([
+      { rolname: `${id}_estate` },
+    ]);
     expect(await end()).toEqual({ agentId: id, made: [], failed: [] });
   });
 

@@ -34,5 +34,18 @@ export async function agentOn(server: Server, rights: object = schemas) {
     for (const change of await plan(of)) await change.apply();
   };
   const as = async (...statements: string[]) => asAgent(await currentOf(engine, secret), ...statements);
-  return { id, number, database, declaration, secret, engine, query, plan, apply, as, adminSecretArn };
+  return {
+    id,
+    number,
+    database,
+    declaration,
+    secret,
+    engine,
+    client,
+    query,
+    plan,
+    apply,
+    as,
+    adminSecretArn,
+  };
 }
