@@ -6,7 +6,8 @@ export const policyName = (agentId: string) => `agent-${agentId}`;
 /**
  * The HCL policy of an agent: it reads its own KV paths (its mirror among them) and database logins, ends and renews leases of
  * those logins and its own token, and looks the token up. Everything else is refused, leases of other agents by their id too.
- * What no agent reads is denied aloud, so that a second policy of the same token can't grant it.
+ * What no agent reads is denied aloud: a second policy of the same token can't grant it by the same path or a broader one. By one
+ * that is more specific it can, since Vault goes by the most specific path.
  *
  * A token that may not renew or end itself would leave a token, and the leases under it, behind at each login.
  *
