@@ -3,6 +3,7 @@ import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { ResourceNotFoundException, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { Command, InvalidArgumentError } from 'commander';
 import { describeSecret, versionDates } from '../shared/labels/read.ts';
+import { incompleteVersion } from '../shared/labels/stages.ts';
 import { isManaged } from '../shared/labels/tags.ts';
 import { called } from '../shared/secrets-manager/errors.ts';
 import { type DeploymentFlags, onDeployment, openDeployment } from './deployment.ts';
@@ -56,14 +57,11 @@ async function rotate(secretId: string, flags: RotateFlags): Promise<void> {
       throw new NotRotatableError(`there is no secret ${secretId}`);
     throw error;
   });
-  const { arn, name, tags, stages } = secret;
+  const { arn, name, tags } = secret;
   if (!isManaged(tags)) throw new NotRotatableError(`${name} is not tagged managed_by=agent-platform`);
   if (!secret.rotationEnabled)
     throw new NotRotatableError(`rotation of ${name} is off: turn it on with keyturn apply`);
-  const isStuck = Object.values(stages).some(
-    (labels) => labels.includes('AWSPENDING') && !labels.includes('AWSCURRENT'),
-  );
-  if (isStuck) {
+  if (incompleteVersion(secret) !== undefined) {
     throw new NotRotatableError(
       `a rotation of ${name} is under way, or was given up: look at keyturn status, and at keyturn unstick`,
     );

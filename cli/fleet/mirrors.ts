@@ -1,5 +1,6 @@
 import pMap from 'p-map';
-import { type FleetSecret, versionWith } from '../../shared/fleet/secrets.ts';
+import type { FleetSecret } from '../../shared/fleet/secrets.ts';
+import { versionWith } from '../../shared/labels/stages.ts';
 import type { Vault } from '../../shared/vault/client.ts';
 import { mirrorPath } from '../../shared/vault/mirror.ts';
 import { sentenceOf } from '../failure.ts';

@@ -1,8 +1,9 @@
-import { type FleetSecret, versionWith } from '../../shared/fleet/secrets.ts';
+import type { FleetSecret } from '../../shared/fleet/secrets.ts';
 import { knownGraceEnd, supersededSince } from '../../shared/grace/grace.ts';
 import type { IsScheduled } from '../../shared/grace/schedule.ts';
+import { incompleteVersion, versionWith } from '../../shared/labels/stages.ts';
 import { digest } from '../../shared/reconciliation/open-findings.ts';
-import { incompleteVersion, overdueSince } from '../../shared/reconciliation/suspicions.ts';
+import { overdueSince } from '../../shared/reconciliation/suspicions.ts';
 import type { Known } from './known.ts';
 import type { MirrorStatus } from './mirrors.ts';
 import type { FleetState } from './state.ts';

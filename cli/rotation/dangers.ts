@@ -1,6 +1,6 @@
-import { versionWith } from '../../shared/fleet/secrets.ts';
 import { knownGraceEnd } from '../../shared/grace/grace.ts';
 import { changeOf, inForceSince, type LabelFacts } from '../../shared/labels/change.ts';
+import { versionWith } from '../../shared/labels/stages.ts';
 import type { Tags } from '../../shared/labels/tags.ts';
 import { duration } from '../fleet/format.ts';
 

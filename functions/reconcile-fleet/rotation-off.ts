@@ -1,6 +1,7 @@
 import { describeFleetSecret } from '../../shared/fleet/secrets.ts';
+import { incompleteVersion } from '../../shared/labels/stages.ts';
 import { planRotation } from '../../shared/provisioning/secrets-manager.ts';
-import { incompleteVersion, isRotationOff } from '../../shared/reconciliation/suspicions.ts';
+import { isRotationOff } from '../../shared/reconciliation/suspicions.ts';
 import { finding, type Kind } from './kind.ts';
 import { declarationOf } from './target-drifted.ts';
 

@@ -1,5 +1,6 @@
-import { describeFleetSecret, versionWith } from '../../shared/fleet/secrets.ts';
+import { describeFleetSecret } from '../../shared/fleet/secrets.ts';
 import { versionDates } from '../../shared/labels/read.ts';
+import { versionWith } from '../../shared/labels/stages.ts';
 import { rotateOnce } from '../../shared/reconciliation/rotate-once.ts';
 import { overdueSince, windowMs } from '../../shared/reconciliation/suspicions.ts';
 import { called } from '../../shared/secrets-manager/errors.ts';

@@ -1,9 +1,10 @@
-import { describeFleetSecret, type FleetSecret, versionWith } from '../../shared/fleet/secrets.ts';
+import { describeFleetSecret, type FleetSecret } from '../../shared/fleet/secrets.ts';
 import { versionDates } from '../../shared/labels/read.ts';
+import { incompleteVersion, versionWith } from '../../shared/labels/stages.ts';
 import type { Finding } from '../../shared/reconciliation/finding.ts';
 import { attemptAgain, rotateOnce } from '../../shared/reconciliation/rotate-once.ts';
 import { type Advice, adviceFor, causeOf, explained } from '../../shared/reconciliation/stuck.ts';
-import { incompleteVersion, stuckAfterMs } from '../../shared/reconciliation/suspicions.ts';
+import { stuckAfterMs } from '../../shared/reconciliation/suspicions.ts';
 import { called } from '../../shared/secrets-manager/errors.ts';
 import { releasePending } from '../../shared/secrets-manager/versions.ts';
 import { steps } from '../rotate-secret/rotate-secret.ts';

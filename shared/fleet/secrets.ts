@@ -5,7 +5,7 @@ import {
   type SecretListEntry,
   type SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
-import type { LabelFacts } from '../labels/change.ts';
+import type { Stages } from '../labels/stages.ts';
 import { isManaged, type Tags } from '../labels/tags.ts';
 import { called } from '../secrets-manager/errors.ts';
 
@@ -15,7 +15,7 @@ export interface FleetSecret {
   readonly name: string;
   readonly agentId: string;
   readonly tags: Tags;
-  readonly stages: LabelFacts['stages'];
+  readonly stages: Stages;
   readonly rotationEnabled: boolean;
   readonly createdAt: Date | undefined;
   readonly lastRotatedAt: Date | undefined;
@@ -90,11 +90,6 @@ export async function describeFleetSecret(
   );
   const secret = fleetSecret(answer, answer.VersionIdsToStages);
   return isManaged(secret.tags) && !secret.isScheduledForDeletion ? secret : undefined;
-}
-
-/** @example versionWith('AWSCURRENT', secret) */
-export function versionWith(label: string, { stages }: Pick<FleetSecret, 'stages'>): string | undefined {
-  return Object.keys(stages).find((versionId) => stages[versionId]?.includes(label));
 }
 
 function fleetSecret(

@@ -1,7 +1,8 @@
+import { type Stages, versionWith } from './stages.ts';
+
 /** What Secrets Manager says of a secret's versions: Describe's labels, and the dates of ListSecretVersionIds. */
 export interface LabelFacts {
-  /** VersionIdsToStages: versions without a label are not in it. */
-  readonly stages: Readonly<Record<string, readonly string[]>>;
+  readonly stages: Stages;
   /** CreatedDate of each version, those without a label included: else a rollback can look like the newest version. */
   readonly createdAt: Readonly<Record<string, Date>>;
   readonly lastRotatedAt: Date | undefined;
@@ -57,7 +58,7 @@ export function changeOf(versionId: string, facts: LabelFacts, movedAt?: Date): 
     kind: rotated ? 'rotated' : 'changed',
     currentVersionId: versionId,
     currentCreatedAt: created,
-    supersededVersionId: Object.keys(stages).find((id) => stagesOf(id, stages).includes('AWSPREVIOUS')),
+    supersededVersionId: versionWith('AWSPREVIOUS', facts),
   };
 }
 
@@ -83,6 +84,6 @@ export function isSince(movedAt: Date | undefined, lastChangedAt: Date | undefin
   return lastChangedAt >= movedAt;
 }
 
-function stagesOf(versionId: string, stages: LabelFacts['stages']): readonly string[] {
+function stagesOf(versionId: string, stages: Stages): readonly string[] {
   return Object.hasOwn(stages, versionId) ? (stages[versionId] ?? []) : [];
 }

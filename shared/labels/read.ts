@@ -5,13 +5,14 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import { called } from '../secrets-manager/errors.ts';
 import type { LabelFacts } from './change.ts';
+import type { Stages } from './stages.ts';
 import type { Tags } from './tags.ts';
 
 export interface DescribedSecret {
   readonly arn: string;
   readonly name: string;
   readonly tags: Tags;
-  readonly stages: LabelFacts['stages'];
+  readonly stages: Stages;
   readonly lastRotatedAt: Date | undefined;
   readonly lastChangedAt: Date | undefined;
   readonly rotationEnabled: boolean;

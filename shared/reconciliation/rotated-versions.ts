@@ -1,8 +1,9 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { describeFleetSecret, type FleetSecret, versionWith } from '../fleet/secrets.ts';
+import { describeFleetSecret, type FleetSecret } from '../fleet/secrets.ts';
 import { graceEnd } from '../grace/grace.ts';
 import { changeOf, inForceSince } from '../labels/change.ts';
 import { versionDates } from '../labels/read.ts';
+import { versionWith } from '../labels/stages.ts';
 import { called } from '../secrets-manager/errors.ts';
 
 export interface RotatedVersions {

@@ -1,4 +1,5 @@
-import { type FleetSecret, versionWith } from '../fleet/secrets.ts';
+import type { FleetSecret } from '../fleet/secrets.ts';
+import { versionWith } from '../labels/stages.ts';
 import type { TargetLogin } from '../rotators/rotator.ts';
 
 export interface SupersededLogin {

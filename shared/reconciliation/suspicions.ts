@@ -1,5 +1,6 @@
-import { type FleetSecret, versionWith } from '../fleet/secrets.ts';
+import type { FleetSecret } from '../fleet/secrets.ts';
 import { knownGraceEnd, supersededSince } from '../grace/grace.ts';
+import { incompleteVersion, versionWith } from '../labels/stages.ts';
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
@@ -35,12 +36,6 @@ export function windowMs({
   const hours = /^rate\((\d+) hours?\)$/.exec(schedule ?? '')?.[1];
   const intervalMs = hours === undefined ? (everyDays ?? 2) * dayMs : Number(hours) * hourMs;
   return Math.min(dayMs, intervalMs / 2);
-}
-
-/** The version of a rotation that hasn't ended: while there is one, RotateSecret begins no other. */
-export function incompleteVersion(secret: Pick<FleetSecret, 'stages'>): string | undefined {
-  const pending = versionWith('AWSPENDING', secret);
-  return pending === versionWith('AWSCURRENT', secret) ? undefined : pending;
 }
 
 /** Whether nobody rotates it. */

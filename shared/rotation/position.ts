@@ -1,4 +1,5 @@
 import type { DescribedSecret } from '../labels/read.ts';
+import { versionWith } from '../labels/stages.ts';
 import {
   NoCurrentVersionError,
   NotPendingError,
@@ -36,8 +37,8 @@ export function standingOf(secret: DescribedSecret, token: string): 'current' | 
  *
  * @throws NoCurrentVersionError
  */
-export function currentVersionIdOf({ stages }: DescribedSecret): string {
-  const current = Object.keys(stages).find((versionId) => stages[versionId]?.includes('AWSCURRENT'));
+export function currentVersionIdOf(secret: DescribedSecret): string {
+  const current = versionWith('AWSCURRENT', secret);
   if (current === undefined) throw new NoCurrentVersionError();
   return current;
 }

@@ -1,5 +1,6 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { listFleet, versionWith } from '../../fleet/secrets.ts';
+import { listFleet } from '../../fleet/secrets.ts';
+import { versionWith } from '../../labels/stages.ts';
 
 /** A secret with a mirror, as ListSecrets tells of it: up to five minutes late. */
 export interface MirroredSecret {

@@ -1,13 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { FleetSecret } from '../../../shared/fleet/secrets.ts';
-import {
-  graceOf,
-  incompleteVersion,
-  isRotationOff,
-  overdueSince,
-  windowMs,
-} from '../../../shared/reconciliation/suspicions.ts';
+import { incompleteVersion } from '../../../shared/labels/stages.ts';
+import { graceOf, isRotationOff, overdueSince, windowMs } from '../../../shared/reconciliation/suspicions.ts';
 
 const hourMs = 3_600_000;
 const start = Date.UTC(2026, 0, 1);
