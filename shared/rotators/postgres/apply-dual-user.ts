@@ -8,13 +8,23 @@ import {
 import type { Application } from '../rotator.ts';
 import { type Connection, connected, inTransaction } from './connection.ts';
 import { type PostgresLogin, sameServer } from './credential.ts';
+import { copySettings } from './login-settings.ts';
 import { groupOf } from './names.ts';
-import { identifier, isMember, literal, lockGroup, markRole, type Role, roleOf } from './roles.ts';
+import {
+  identifier,
+  insufficientPrivilege,
+  isMember,
+  literal,
+  lockGroup,
+  markRole,
+  type Role,
+  roleOf,
+} from './roles.ts';
 import { scramVerifier } from './scram.ts';
 
 /**
  * Makes the twin of the current login, or gives the twin a new password: one transaction by the admin, so that there is never
- * a twin without its grants. A repeat sets the same password and the same grants again.
+ * a twin without its grants and settings. A repeat sets the same password and the same grants again.
  *
  * A run that was slow may come here when its rotation was given up, and the next one has set the twin's password and moved
  * AWSCURRENT to it. No label tells, for a read of it may lag; the twin itself does: it names the version that it holds. Where that
@@ -60,6 +70,7 @@ function setUnlessHeld(
           return role.versionId;
         }
         await setTwin(connection, role, pending, group);
+        await copySettings(connection, current.username, pending.username);
         await keepConnectRight(connection, current, group);
         await markRole(connection, pending.username, version);
         return undefined;
@@ -137,8 +148,6 @@ async function keepConnectRight(
     await connection.query(`GRANT CONNECT ON DATABASE ${identifier(dbname)} TO ${identifier(group)}`);
   }
 }
-
-const insufficientPrivilege = '42501';
 
 async function withAdminRights<T>(work: () => Promise<T>): Promise<T> {
   try {

@@ -12,6 +12,9 @@ export interface Role {
   readonly madeByKeyturn: boolean;
 }
 
+/** The SQLSTATE of what a role may not do. */
+export const insufficientPrivilege = '42501';
+
 const mark = 'keyturn:';
 
 export const identifier = (name: string): string => pg.escapeIdentifier(name);

@@ -8,6 +8,7 @@ import { startPostgres } from '../../../local/postgres/server.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
 import { endBlockers } from '../../../shared/rotators/postgres/blockers.ts';
 import { inTransaction } from '../../../shared/rotators/postgres/connection.ts';
+import { copySettings } from '../../../shared/rotators/postgres/login-settings.ts';
 import {
   identifier,
   isMember,
@@ -198,6 +199,62 @@ describe.each([
     await session.end();
     expect(await refusalOf(server.logIn(twin, 'first'))).toBe('28P01');
     expect(await lets(twin, 'second')).toEqual([{ role: group, login: twin }]);
+  });
+
+  describe("a login's settings", () => {
+    const stored = async (name: string) => {
+      const rows = await admin.query(
+        `SELECT r.rolname::text AS login, r.rolconnlimit AS connection_limit,
+           to_json(coalesce(r.rolvaliduntil, 'infinity')) AS valid_until, d.datname::text AS database, s.setconfig AS settings
+         FROM pg_roles r LEFT JOIN pg_db_role_setting s ON s.setrole = r.oid LEFT JOIN pg_database d ON d.oid = s.setdatabase
+         WHERE r.rolname = ANY($1)`,
+        [[name]],
+      );
+      return rows.toSorted((one, other) => Number(one.database !== null) - Number(other.database !== null));
+    };
+    const none = { connection_limit: -1, valid_until: 'infinity', database: null, settings: null };
+
+    test('are read with its limit and its expiry, one row for each database; a login without has one, too', async () => {
+      const name = await login();
+      const role = identifier(name);
+      expect(await stored('nobody')).toEqual([]);
+      expect(await stored(name)).toEqual([{ ...none, login: name }]);
+      await admin.query(`ALTER ROLE ${role} SET "search_path" TO '$user', 'app', 'My "Own"', ''`);
+      await admin.query(`ALTER ROLE ${role} IN DATABASE "postgres" SET "work_mem" TO '8MB'`);
+      await admin.query(`ALTER ROLE ${role} IN DATABASE "postgres" SET "DateStyle" TO 'SQL, DMY'`);
+      await admin.query(`ALTER ROLE ${role} CONNECTION LIMIT 7 VALID UNTIL 'infinity'`);
+      const row = { ...none, login: name, connection_limit: 7 };
+      expect(await stored(name)).toEqual([
+        { ...row, settings: [`search_path="$user", app, "My ""Own""", ""`] },
+        { ...row, database: 'postgres', settings: ['work_mem=8MB', 'DateStyle=SQL, DMY'] },
+      ]);
+      await admin.query(`ALTER ROLE ${role} RESET "search_path"`);
+      await admin.query(`ALTER ROLE ${role} IN DATABASE "postgres" RESET "work_mem"`);
+      expect(await stored(name)).toEqual([
+        { ...row, database: 'postgres', settings: ['DateStyle=SQL, DMY'] },
+      ]);
+    });
+
+    test('are copied to its twin as they are; a transaction that fails leaves the twin its own', async () => {
+      const [group, twin] = [await login(), newName()];
+      await makeTwin(admin, twin, group, 'first');
+      await admin.query(`ALTER ROLE ${identifier(group)} SET "search_path" TO 'app', 'Two'`);
+      await admin.query(`ALTER ROLE ${identifier(group)} CONNECTION LIMIT 7 VALID UNTIL '2090-01-01'`);
+      await admin.query(`ALTER ROLE ${identifier(twin)} SET "work_mem" TO '8MB'`);
+      const failed = inTransaction(admin, async () => {
+        await copySettings(admin, group, twin);
+        await admin.query(`CREATE ROLE ${identifier(twin)} LOGIN INHERIT PASSWORD 'x'`);
+      });
+      expect(await refusalOf(failed)).toBe('42710');
+      expect(await stored(twin)).toEqual([
+        { ...none, login: twin, settings: [`role=${group}`, 'work_mem=8MB'] },
+      ]);
+      await copySettings(admin, group, twin);
+      const [own] = await stored(group);
+      expect(await stored(twin)).toEqual([
+        { ...own, login: twin, settings: [`role=${group}`, 'search_path=app, "Two"'] },
+      ]);
+    });
   });
 
   test('a transaction is seen by others when it commits, and by itself before', async () => {

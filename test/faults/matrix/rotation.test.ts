@@ -47,6 +47,7 @@ async function rotation(strategy: string, recovery: Recovery): Promise<Trial> {
     },
   });
   const agent = await fleet.addAgent(group, { 'keyturn:strategy': strategy });
+  if (strategy === 'dual-user') await server.query(`ALTER ROLE ${group}_a SET work_mem = '8MB'`);
   const before = await currentOf(fleet, agent);
   const first = await fleet.valueOf(agent);
   const isRotated = async () => (await currentOf(fleet, agent)) !== before;
@@ -83,7 +84,10 @@ async function rotation(strategy: string, recovery: Recovery): Promise<Trial> {
     async expectWell() {
       expect(await isRotated(), 'it has rotated').toBe(true);
       await works();
-      if (strategy === 'dual-user') await asAgent(first, `SELECT * FROM ${group}_orders`);
+      if (strategy === 'dual-user') {
+        await asAgent(first, `SELECT * FROM ${group}_orders`);
+        expect(await asAgent(await fleet.valueOf(agent), 'SHOW work_mem')).toEqual([{ work_mem: '8MB' }]);
+      }
       const inProgress = Object.values(await fleet.labels(agent)).filter(
         (stages) => stages.includes('AWSPENDING') && !stages.includes('AWSCURRENT'),
       );

@@ -25,6 +25,12 @@ export const defects: readonly Defect[] = [
     '',
   ),
   defect(
+    "the twin's sessions are without its sibling's settings",
+    'shared/rotators/postgres/apply-dual-user.ts',
+    '        await copySettings(connection, current.username, pending.username);\n',
+    '',
+  ),
+  defect(
     'the current login gets the new password',
     'shared/rotators/postgres/apply-dual-user.ts',
     'await setTwin(connection, role, pending, group);',

@@ -2,6 +2,7 @@ import { SecretValue } from '../../../shared/credential/secret-value.ts';
 import { scramVerifier } from '../../../shared/rotators/postgres/scram.ts';
 import { type AgentInstance, agentOf } from './agents.ts';
 import type { Watched } from './oracle.ts';
+import type { ModelRole } from './postgres-model.ts';
 import type { Random } from './random.ts';
 import { serverOf } from './servers.ts';
 import { uuidOf } from './substitutes.ts';
@@ -41,9 +42,11 @@ export async function addLine(world: World, index: number): Promise<void> {
   const username = adopted || !dual ? group : `${group}_a`;
   const password = `first-${index}`;
   const verifier = scramVerifier(SecretValue.of(password));
-  model.create(group, adopted || !dual ? { login: true, verifier } : {});
+  const kept = settingsFor(own);
+  model.create(group, { ...kept, ...((adopted || !dual) && { login: true, verifier }) });
   if (dual && !adopted) {
     model.create(username, {
+      ...kept,
       login: true,
       verifier,
       setRole: group,
@@ -102,6 +105,18 @@ export async function addLine(world: World, index: number): Promise<void> {
     Tags: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })),
   });
   await world.history.note(line.arn);
+}
+
+/** What PostgreSQL keeps for a login besides. Chosen apart from all else, which is what it would be without. */
+function settingsFor(line: Random): Partial<ModelRole> {
+  if (!line.fork('settings').chance(0.3)) return {};
+  return {
+    settings: [
+      { database: null, name: 'search_path', value: '"$user", app' },
+      { database: 'app', name: 'work_mem', value: '8MB' },
+    ],
+    connectionLimit: 20,
+  };
 }
 
 async function adminOf({ admins, engine }: World, host: string): Promise<string> {

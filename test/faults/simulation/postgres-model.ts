@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
 import { scramVerifier } from '../../../shared/rotators/postgres/scram.ts';
 
@@ -8,8 +9,20 @@ export interface ModelRole {
   readonly inherit: boolean;
   /** `ALTER ROLE ... SET role`. */
   readonly setRole: string | undefined;
+  /** `ALTER ROLE ... SET` of anything else, as it is stored. */
+  readonly settings: readonly ModelSetting[];
+  /** Kept, and not enforced; nor is the expiry. */
+  readonly connectionLimit: number;
+  readonly validUntil: string;
   readonly comment: string | undefined;
   readonly memberOf: ReadonlyMap<string, { readonly inherit: boolean; readonly set: boolean }>;
+}
+
+export interface ModelSetting {
+  /** Null: in each. */
+  readonly database: string | null;
+  readonly name: string;
+  readonly value: string;
 }
 
 export const newRole: ModelRole = {
@@ -17,6 +30,9 @@ export const newRole: ModelRole = {
   verifier: undefined,
   inherit: true,
   setRole: undefined,
+  settings: [],
+  connectionLimit: -1,
+  validUntil: 'infinity',
   comment: undefined,
   memberOf: new Map(),
 };
@@ -94,13 +110,14 @@ export class PostgresModel {
     return role?.login === true && role.verifier !== undefined && fits(password, role.verifier);
   }
 
-  /** Whether the login works as an agent's: in its group's role, or as the group itself. */
+  /** Whether the login works as an agent's: in its group's role and with the group's settings, or as the group itself. */
   worksAs(user: string, password: string, group: string): boolean {
     if (!this.accepts(user, password)) return false;
     if (user === group) return true;
     const role = this.roles.get(user);
     const membership = role?.memberOf.get(group);
-    return role?.setRole === group && membership?.inherit === true && membership.set;
+    const isTwin = role?.setRole === group && membership?.inherit === true && membership.set;
+    return isTwin && hasSettingsOf(role, this.roles.get(group));
   }
 
   /** @throws ModelSqlError as the server does. */
@@ -166,7 +183,7 @@ export class PostgresModel {
       return [];
     };
     /** What changes a role, by the statement. */
-    const changesOf: readonly [RegExp, (name: string, argument: string) => void][] = [
+    const changesOf: readonly [RegExp, (name: string, ...words: [string, string, string]) => void][] = [
       [
         /^CREATE ROLE ("[^"]+") LOGIN INHERIT PASSWORD '([^']+)'$/,
         (name, verifier) => {
@@ -191,6 +208,28 @@ export class PostgresModel {
         (name, setRole) => put(name, { ...known(name), setRole }),
       ],
       [
+        /^ALTER ROLE ("[^"]+") CONNECTION LIMIT (-?\d+) VALID UNTIL '([^']+)'$/,
+        (name, limit, validUntil) =>
+          put(name, { ...known(name), connectionLimit: Number(limit), validUntil }),
+      ],
+      [
+        /^ALTER ROLE ("[^"]+") SET ("[^"]+") TO (.+)$/,
+        (name, setting, value) => put(name, withSetting(known(name), null, setting, value)),
+      ],
+      [
+        /^ALTER ROLE ("[^"]+") RESET ("[^"]+")$/,
+        (name, setting) => put(name, withSetting(known(name), null, setting)),
+      ],
+      [
+        /^ALTER ROLE ("[^"]+") IN DATABASE ("[^"]+") SET ("[^"]+") TO (.+)$/,
+        (name, database, setting, value) =>
+          put(name, withSetting(known(name), unquoted(database), setting, value)),
+      ],
+      [
+        /^ALTER ROLE ("[^"]+") IN DATABASE ("[^"]+") RESET ("[^"]+")$/,
+        (name, database, setting) => put(name, withSetting(known(name), unquoted(database), setting)),
+      ],
+      [
         /^GRANT ("[^"]+") TO ("[^"]+") WITH INHERIT TRUE, SET TRUE$/,
         (group, quoted) => {
           const name = unquoted(quoted);
@@ -213,6 +252,10 @@ export class PostgresModel {
       if (sql.startsWith('SELECT rolcanlogin')) {
         const one = role(text(0));
         return one ? [{ rolcanlogin: one.login, comment: one.comment ?? null }] : [];
+      }
+      if (sql.startsWith('SELECT r.rolname::text AS login, r.rolconnlimit')) {
+        const logins = z.array(z.string()).parse(values[0]);
+        return logins.flatMap((login) => settingsRows(login, role(login)));
       }
       if (sql.startsWith('SELECT rolname::text AS name')) {
         return [...this.roles].flatMap(([name, one]) =>
@@ -247,10 +290,10 @@ export class PostgresModel {
         return [];
       }
       for (const [pattern, change] of changesOf) {
-        const [, first, second] = pattern.exec(sql) ?? [];
+        const [, first, second = '', third = '', fourth = ''] = pattern.exec(sql) ?? [];
         if (first === undefined) continue;
         if (this.refusesPasswords() && sql.includes(" PASSWORD '")) throw new ModelSqlError('22023');
-        change(unquoted(first), second ?? '');
+        change(unquoted(first), second, third, fourth);
         return [];
       }
       this.unknown = sql.slice(0, 80);
@@ -324,6 +367,47 @@ export class PostgresModel {
 function inherits(role: ModelRole | undefined, group: string): boolean {
   return role?.memberOf.get(group)?.inherit === true;
 }
+
+/** In the simulation a group's settings are those that its first login began with. */
+function hasSettingsOf(twin: ModelRole, group: ModelRole | undefined): boolean {
+  const all = ({ settings, connectionLimit, validUntil }: ModelRole) =>
+    JSON.stringify([
+      settings.map(({ database, name, value }) => `${database} ${name}=${value}`).toSorted(),
+      connectionLimit,
+      validUntil,
+    ]);
+  return group !== undefined && all(twin) === all(group);
+}
+
+/** One row for each database that there are settings for, and one of a role that has none. */
+function settingsRows(login: string, role: ModelRole | undefined): readonly Row[] {
+  if (!role) return [];
+  const own = role.setRole === undefined ? [] : [{ database: null, name: 'role', value: role.setRole }];
+  const byDatabase = Map.groupBy([...own, ...role.settings], ({ database }) => database);
+  const row = { login, connection_limit: role.connectionLimit, valid_until: role.validUntil };
+  if (byDatabase.size === 0) return [{ ...row, database: null, settings: null }];
+  return [...byDatabase].map(([database, settings]) => ({
+    ...row,
+    database,
+    settings: settings.map(({ name, value }) => `${name}=${value}`),
+  }));
+}
+
+/** The role with a setting as the statement gives it, a list of literals; without it where there is no value. */
+function withSetting(role: ModelRole, database: string | null, quoted: string, literals?: string): ModelRole {
+  const name = unquoted(quoted);
+  const others = role.settings.filter((each) => each.database !== database || each.name !== name);
+  if (literals === undefined) return { ...role, settings: others };
+  const texts = [...literals.matchAll(/'((?:[^']|'')*)'/g)].map(([, text = '']) =>
+    text.replaceAll("''", "'"),
+  );
+  // A list of names is stored with those quoted that need it.
+  const stored = name === 'search_path' ? texts.map(asName) : texts;
+  return { ...role, settings: [...others, { database, name, value: stored.join(', ') }] };
+}
+
+const asName = (text: string): string =>
+  /^[a-z_][a-z0-9_]*$/.test(text) ? text : `"${text.replaceAll('"', '""')}"`;
 
 function unquoted(name: string | undefined): string {
   return (name ?? '').replace(/^"|"$/g, '').replaceAll('""', '"');
