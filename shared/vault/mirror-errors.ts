@@ -2,6 +2,10 @@
 export class MirrorPathError extends Error {
   override readonly name = 'MirrorPathError';
 }
+/** The secret's ARN is longer than what KV keeps beside a value. Asks for a secret of a shorter name; no retry helps. */
+export class MirrorNameError extends Error {
+  override readonly name = 'MirrorNameError';
+}
 /** Someone else's key is at the path. It is not overwritten. */
 export class MirrorTakenError extends Error {
   override readonly name = 'MirrorTakenError';

@@ -4,7 +4,13 @@ import { SecretTagError } from '../labels/tags.ts';
 import { called } from '../secrets-manager/errors.ts';
 import type { Key, Vault } from './client.ts';
 import { isSameJson, type MirrorDigest } from './digest.ts';
-import { MirrorPathError, MirrorTakenError, StaleReadError, UnexplainedValueError } from './mirror-errors.ts';
+import {
+  MirrorNameError,
+  MirrorPathError,
+  MirrorTakenError,
+  StaleReadError,
+  UnexplainedValueError,
+} from './mirror-errors.ts';
 import { isOfVersion, labelsOf, type MirroredVersion, versionOf } from './mirrored-versions.ts';
 
 export type MirrorOutcome =
@@ -58,6 +64,19 @@ export function mirrorPath(tag: string, agentId: string): string {
     throw new MirrorPathError('Tag keyturn:mirror: expected a plain path inside agents/{agent_id}/');
   }
   return tag;
+}
+
+/** KV's limit for a value of custom metadata, which the ARN is kept as. */
+const longestNoteBytes = 512;
+
+/** The ARN of a secret that can be mirrored. A name may have 512 characters, and the ARN has some seventy more. */
+function mirrorableArn(secretArn: string): string {
+  if (Buffer.byteLength(secretArn) > longestNoteBytes) {
+    throw new MirrorNameError(
+      `Vault keeps at most ${longestNoteBytes} bytes of a secret's ARN: its name is too long`,
+    );
+  }
+  return secretArn;
 }
 
 /**
@@ -115,7 +134,7 @@ async function shownMirror(secretId: string, parts: MirrorParts) {
 /**
  * Compares a secret's mirror with AWSCURRENT and writes nothing.
  *
- * @throws MirrorPathError, SecretTagError, MirrorValueError where the secret can't be mirrored; MirrorTakenError where the
+ * @throws MirrorPathError, MirrorNameError, SecretTagError, MirrorValueError where the secret can't be mirrored; MirrorTakenError where the
  * key is someone else's; StaleReadError where Secrets Manager contradicts itself.
  */
 export async function examineMirror(
@@ -131,7 +150,7 @@ export async function examineMirror(
   if (secret.DeletedDate) return 'deletion-pending';
   const path = mirrorPath(tag, tags.agent_id ?? '');
   const quarantines = isQuarantinePolicy(tags['keyturn:mirror-policy']);
-  const secretArn = secret.ARN ?? secretId;
+  const secretArn = mirrorableArn(secret.ARN ?? secretId);
 
   const key = await vault.readKey(path);
   const stamp = stampOf(key);

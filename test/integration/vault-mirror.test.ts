@@ -16,7 +16,12 @@ import { appRoleLogin, connectVault, type Vault } from '../../shared/vault/clien
 import { mirrorDigest } from '../../shared/vault/digest.ts';
 import { VaultSealedError } from '../../shared/vault/errors.ts';
 import { syncMirror } from '../../shared/vault/mirror.ts';
-import { MirrorPathError, MirrorTakenError, StaleReadError } from '../../shared/vault/mirror-errors.ts';
+import {
+  MirrorNameError,
+  MirrorPathError,
+  MirrorTakenError,
+  StaleReadError,
+} from '../../shared/vault/mirror-errors.ts';
 
 const canary = 'canary-3f9d1c';
 const aws = mockClient(SecretsManagerClient);
@@ -173,6 +178,15 @@ describe('the mirror', () => {
   ])('refuses the path %s', async (path) => {
     secretIs('escape', 'v1', {}, path);
     await expect(sync('escape')).rejects.toThrow(MirrorPathError);
+  });
+
+  test("mirrors a secret whose ARN is as long as KV's notes, and refuses a longer one before anything is written", async () => {
+    const longest = 'n'.repeat(512 - 'arn:'.length);
+    secretIs(longest, 'v1', {}, 'agents/a1/longest');
+    expect(await sync(longest)).toBe('written');
+    secretIs(`${longest}n`, 'v1', {}, 'agents/a1/longer');
+    await expect(sync(`${longest}n`)).rejects.toThrow(MirrorNameError);
+    expect(await vault.readKey('agents/a1/longer')).toBeUndefined();
   });
 
   test('fails with a typed error that shows no secret while sealed, and goes on once unsealed', async () => {

@@ -10,6 +10,7 @@ import {
   stampOf,
 } from '../../vault/mirror.ts';
 import {
+  MirrorNameError,
   MirrorPathError,
   MirrorTakenError,
   MirrorValueError,
@@ -145,9 +146,10 @@ const needsAPerson = (secret: MirroredSecret, kind: MirrorKind): MirrorFinding =
   outcome: 'needs a person',
 });
 
+const impossible = [MirrorPathError, MirrorNameError, MirrorValueError, SecretTagError];
+
 function kindOf(error: unknown): MirrorKind | undefined {
   if (error instanceof MirrorTakenError) return 'mirror-taken';
-  const isImpossible =
-    error instanceof MirrorPathError || error instanceof MirrorValueError || error instanceof SecretTagError;
+  const isImpossible = impossible.some((each) => error instanceof each);
   return isImpossible ? 'mirror-impossible' : undefined;
 }

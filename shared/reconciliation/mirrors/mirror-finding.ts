@@ -28,5 +28,5 @@ export const explanations: Readonly<Record<MirrorKind, string>> = {
   'mirror-changed-by-hand': 'somebody wrote to its mirror in Vault',
   'mirror-orphaned': 'a mirror in Vault belongs to no secret any more',
   'mirror-taken': 'its path in Vault holds a key that Keyturn did not write for it',
-  'mirror-impossible': "its tag keyturn:mirror or keyturn:mirror-policy, or its value, can't be used",
+  'mirror-impossible': "its tag keyturn:mirror or keyturn:mirror-policy, its name or its value can't be used",
 };

@@ -164,6 +164,14 @@ describe('every hour, a mirror', () => {
     await mirrors.hour();
     expect(kinds()).toEqual(expect.arrayContaining([expect.objectContaining({ kind: 'mirror-impossible' })]));
   });
+
+  it("whose name is too long for KV's note of it is told of, and stops no other", async () => {
+    await mirrors.secret(`agents/a${agents}/${'n'.repeat(480)}`, {
+      'keyturn:mirror': `agents/a${agents}/short`,
+    });
+    await mirrors.hour();
+    expect(kinds()).toEqual(expect.arrayContaining([expect.objectContaining({ kind: 'mirror-impossible' })]));
+  });
 });
 
 describe('a mirror that is to be quarantined', () => {
