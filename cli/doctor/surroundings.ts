@@ -103,7 +103,12 @@ export const vaultIsEnough: Check = {
       vaultSettings,
       await environmentOf(parts, 'sync-vault-mirror'),
     );
-    const { VAULT_ADDR: address, VAULT_MOUNT: mount, VAULT_AWS_ROLE: role } = settings;
+    const {
+      VAULT_ADDR: address,
+      VAULT_NAMESPACE: namespace,
+      VAULT_MOUNT: mount,
+      VAULT_AWS_ROLE: role,
+    } = settings;
     if (address === '') return [well('deployed without Vault: nothing is mirrored')];
     const health = await vaultHealth(address, 5_000);
     if (health === 'unreachable') {
@@ -122,7 +127,12 @@ export const vaultIsEnough: Check = {
         ),
       ];
     }
-    const vault = connectVault({ address, mount, login: vaultLogin(settings, parts.secretsManager) });
+    const vault = connectVault({
+      address,
+      namespace,
+      mount,
+      login: vaultLogin(settings, parts.secretsManager),
+    });
     // A path as a mirror has it; nothing is read or written there.
     const path = 'agents/keyturn-doctor/credentials';
     try {

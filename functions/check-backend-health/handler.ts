@@ -55,6 +55,7 @@ const record = {
 };
 const vault = connectVault({
   address: environment.VAULT_ADDR,
+  namespace: environment.VAULT_NAMESPACE,
   mount: environment.VAULT_MOUNT,
   login: vaultLogin(environment, secretsManager),
 });

@@ -47,6 +47,7 @@ const report = {
 };
 const vault = connectVault({
   address: environment.VAULT_ADDR,
+  namespace: environment.VAULT_NAMESPACE,
   mount: environment.VAULT_MOUNT,
   login: vaultLogin(environment, secretsManager),
 });

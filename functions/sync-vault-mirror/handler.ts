@@ -22,6 +22,7 @@ const log = new Logger();
 const secretsManager = new SecretsManagerClient({ customUserAgent: 'keyturn/sync-vault-mirror' });
 const vault = connectVault({
   address: environment.VAULT_ADDR,
+  namespace: environment.VAULT_NAMESPACE,
   mount: environment.VAULT_MOUNT,
   login: vaultLogin(environment, secretsManager),
 });

@@ -97,12 +97,15 @@ export function connectVault(options: {
   mount: string;
   /** Or the token of a person at a terminal. */
   login: VaultLogin | { readonly token: string };
+  /** Of HCP or Enterprise: where to log in, and where the mount is. Empty: the root namespace. */
+  namespace?: string;
   timeoutMs?: number;
 }): CandidVault {
-  const { mount, login, timeoutMs = 5_000 } = options;
+  const { mount, login, namespace = '', timeoutMs = 5_000 } = options;
   const client = nodeVault({ endpoint: options.address, requestOptions: { timeout: timeoutMs } });
-  // Without this it falls back on VAULT_TOKEN, or a token file's.
+  // Without these it falls back on VAULT_TOKEN, or a token file's, and VAULT_NAMESPACE.
   client.token = '';
+  Object.assign(client, { namespace });
   let loggedIn: Promise<void> | undefined;
 
   const logIn = async () => {

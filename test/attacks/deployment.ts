@@ -82,6 +82,7 @@ function environmentOf({ url, xrayAddress }: Account): Record<string, string> {
     AWS_SECRET_ACCESS_KEY: 'test',
     AWS_ENDPOINT_URL: url,
     VAULT_ADDR: url,
+    VAULT_NAMESPACE: '',
     VAULT_MOUNT: 'secret',
     VAULT_LOGIN_SECRET: 'keyturn/vault/approle',
     VAULT_AWS_ROLE: '',

@@ -1,15 +1,19 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { appRoleLogin, connectVault, type Vault } from '../../../shared/vault/client.ts';
 import { VaultDeniedError } from '../../../shared/vault/errors.ts';
 
 const forbidden = { status: 403, errors: ['permission denied'] };
+const login = appRoleLogin(async () => ({ roleId: 'role', secretId: 'secret' }));
 let server: Server;
+let address: string;
 let vault: Vault;
 /** How often the client logged in, and the tokens that its requests bore, in order. */
 let logins: number;
 let borne: string[];
+/** The namespace that each request was for, logins included. */
+let namespaces: unknown[];
 /** The token that Vault knows: that of the newest login, until a test says otherwise. */
 let known: string | undefined;
 let loginIs: { status: number; errors: string[] } | undefined;
@@ -20,9 +24,10 @@ let gates: Map<string, Promise<void>>;
 
 beforeEach(async () => {
   [logins, borne, known, loginIs] = [0, [], undefined, undefined];
-  [answers, gates] = [new Map(), new Map()];
+  [answers, gates, namespaces] = [new Map(), new Map(), []];
   server = createServer(async (request, response) => {
     const path = request.url?.replace('/v1/', '') ?? '';
+    namespaces.push(request.headers['x-vault-namespace']);
     const answer = (status: number, body: object) => response.writeHead(status).end(JSON.stringify(body));
     if (path === 'auth/approle/login') {
       logins += 1;
@@ -40,13 +45,11 @@ beforeEach(async () => {
   await once(server, 'listening');
   const at = server.address();
   if (at === null || typeof at === 'string') throw new Error('The server has no port');
-  vault = connectVault({
-    address: `http://127.0.0.1:${at.port}`,
-    mount: 'secret',
-    login: appRoleLogin(async () => ({ roleId: 'role', secretId: 'secret' })),
-  });
+  address = `http://127.0.0.1:${at.port}`;
+  vault = connectVault({ address, mount: 'secret', login });
 });
 afterEach(() => {
+  vi.unstubAllEnvs();
   server.closeAllConnections();
   server.close();
 });
@@ -114,3 +117,12 @@ test.each([
     expect(logins).toBe(2);
   },
 );
+
+test("logs in and asks in the namespace that it is given, and in none that is the operator's own", async () => {
+  vi.stubEnv('VAULT_NAMESPACE', 'of/the/terminal');
+  const names = { address, mount: 'secret', login };
+  await connectVault({ ...names, namespace: 'admin/agents' }).readData('key');
+  expect(namespaces.splice(0)).toEqual(['admin/agents', 'admin/agents']);
+  await connectVault(names).readData('key');
+  expect(namespaces).toEqual([undefined, undefined]);
+});
