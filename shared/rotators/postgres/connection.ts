@@ -43,6 +43,36 @@ export async function connected<T>(
   login: PostgresLogin | AdminLogin,
   work: (connection: Connection) => Promise<T>,
 ): Promise<T> {
+  const client = await opened(login);
+  try {
+    const query: Connection['query'] = (sql, values) =>
+      translated(
+        async () => (await client.query<Record<string, unknown>>(sql, [...(values ?? [])])).rows,
+        asking,
+      );
+    if (!isAdmin(login)) return await work({ query });
+    const unblock = () => connected(login, (other) => endBlockers(other, processIdOf(client)));
+    return await work({ query: (sql, values) => outlasting(sql, query(sql, values), unblock) });
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** No such database, one that takes no connections, one that the login may not connect to, one that has too many. */
+const shut = /^(3D000|55000|42501|53300)$/;
+
+/** Logs in; an admin to another database, where the agent's was dropped, renamed or shut: its roles are the server's. */
+async function opened(login: PostgresLogin | AdminLogin): Promise<pg.Client> {
+  const client = clientOf(login);
+  const refusal = await client.connect().then(() => undefined, codeOf);
+  if (refusal === undefined) return client;
+  await client.end().catch(() => undefined);
+  const [dbname, ...otherDatabases] = isAdmin(login) ? login.otherDatabases : [];
+  if (dbname !== undefined && shut.test(refusal)) return opened({ ...login, dbname, otherDatabases });
+  throw connecting(refusal);
+}
+
+function clientOf(login: PostgresLogin | AdminLogin): pg.Client {
   const { host, port, dbname, username, password, tls } = login;
   let isAskedForItself = false;
   const client = new pg.Client({
@@ -68,19 +98,7 @@ export async function connected<T>(
   });
   // A connection that breaks later is told of by its queries; unheard, the event would end the process.
   client.on('error', () => undefined);
-  try {
-    await translated(() => client.connect(), connecting);
-    const query: Connection['query'] = (sql, values) =>
-      translated(
-        async () => (await client.query<Record<string, unknown>>(sql, [...(values ?? [])])).rows,
-        asking,
-      );
-    if (!isAdmin(login)) return await work({ query });
-    const unblock = () => connected(login, (other) => endBlockers(other, processIdOf(client)));
-    return await work({ query: (sql, values) => outlasting(sql, query(sql, values), unblock) });
-  } finally {
-    await client.end().catch(() => undefined);
-  }
+  return client;
 }
 
 const isAdmin = (login: PostgresLogin | AdminLogin): login is AdminLogin => 'otherDatabases' in login;

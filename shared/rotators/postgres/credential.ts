@@ -65,6 +65,17 @@ export function postgresLogin(credential: SecretJson): PostgresLogin {
   return { ...login, tls: ssl };
 }
 
+/**
+ * A login that is to alter roles, of an admin secret that may name a database of its own. Every run of an agent's tries the databases
+ * in the same order, so that runs at the same time meet in one: a lock of ours is one database's.
+ */
+export function asAdmin(login: PostgresLogin, own?: unknown): AdminLogin {
+  const others = [own, 'postgres'].filter(
+    (one) => typeof one === 'string' && one !== '' && one !== login.dbname,
+  );
+  return { ...login, otherDatabases: others.map(String) };
+}
+
 /** Whether two logins are of the same server, as far as their secrets tell. */
 export function sameServer(one: PostgresLogin, other: PostgresLogin): boolean {
   return one.host.toLowerCase() === other.host.toLowerCase() && one.port === other.port;

@@ -6,7 +6,7 @@ import { ConfusedDeputyError, CredentialRefusedError, GrantsMissingError } from 
 import type { Rotator, Strategy } from '../rotator.ts';
 import { applyDualUser } from './apply-dual-user.ts';
 import { applySingleUser } from './apply-single-user.ts';
-import { type AdminLogin, type PostgresLogin, postgresLogin, sameServer } from './credential.ts';
+import { type AdminLogin, asAdmin, type PostgresLogin, postgresLogin, sameServer } from './credential.ts';
 import { loginsOn } from './logins.ts';
 import { alternateOf } from './names.ts';
 import { revokeLogin } from './revoke.ts';
@@ -48,17 +48,20 @@ export const postgres: Rotator = {
 
   async revoke({ superseded, kept, admin, supersededVersionIds, earlier }) {
     const login = postgresLogin(superseded);
+    const inUse = kept.map(postgresLogin);
+    // A rotation that runs holds its lock in the database of the login in use, whose name may be another by now.
+    const { dbname } = inUse.find((one) => sameServer(one, login)) ?? login;
     return revokeLogin({
       superseded: login,
-      kept: kept.map(postgresLogin),
-      admin: adminLogin(admin, login),
+      kept: inUse,
+      admin: adminLogin(admin, { ...login, dbname }),
       supersededVersionIds,
       earlier: async () => (await earlier()).flatMap(loginIn).filter((one) => sameServer(one, login)),
     });
   },
 
   async logins(admin) {
-    return loginsOn(postgresLogin(admin.with({ engine: 'postgres' })));
+    return loginsOn(asAdmin(postgresLogin(admin.with({ engine: 'postgres' }))));
   },
 };
 
@@ -94,7 +97,12 @@ async function works(login: PostgresLogin, strategy: Strategy): Promise<boolean>
 
 /** A secret that RDS manages holds a username and a password only; the rest is its agent's. */
 function adminLogin(admin: SecretJson, agent: PostgresLogin): AdminLogin {
-  const { engine = 'postgres', host = agent.host, port = agent.port, ssl = agent.tls } = admin.reveal();
-  const login = postgresLogin(admin.with({ dbname: agent.dbname, engine, host, port, ssl }));
-  return { ...login, otherDatabases: [] };
+  const {
+    engine = 'postgres',
+    host = agent.host,
+    port = agent.port,
+    ssl = agent.tls,
+    dbname,
+  } = admin.reveal();
+  return asAdmin(postgresLogin(admin.with({ dbname: agent.dbname, engine, host, port, ssl })), dbname);
 }

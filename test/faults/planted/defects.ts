@@ -250,8 +250,8 @@ export const defects: readonly Defect[] = [
   defect(
     'connections stay open',
     'shared/rotators/postgres/connection.ts',
-    'await client.end().catch(() => undefined);',
-    '',
+    '} finally {\n    await client.end().catch(() => undefined);',
+    '} finally {',
   ),
   defect(
     'the secret is logged',

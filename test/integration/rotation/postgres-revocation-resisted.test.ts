@@ -3,7 +3,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SecretJson } from '../../../shared/credential/secret-json.ts';
 import { postgres } from '../../../shared/rotators/postgres/postgres.ts';
-import { asAgent, loginOn, postgresForTests, untroubled } from './setting.ts';
+import { adminOf, asAgent, loginOn, postgresForTests, untroubled } from './setting.ts';
 
 let server: Awaited<ReturnType<typeof postgresForTests>>;
 let admin: SecretJson;
@@ -48,11 +48,11 @@ async function sessionOf(login: SecretJson): Promise<pg.Client> {
   return client;
 }
 
-const revoke = (superseded: SecretJson, kept: SecretJson[] = []) =>
+const revoke = (superseded: SecretJson, kept: SecretJson[] = [], by = admin) =>
   postgres.revoke({
     superseded,
     kept,
-    admin,
+    admin: by,
     supersededVersionIds: new Set([untroubled.version.versionId]),
     earlier: async () => [],
   });
@@ -134,6 +134,75 @@ describe('where the agent owns its database', () => {
     await isEnded(session);
   });
 });
+
+describe("where the agent's database lets nobody in any more", () => {
+  it.each([
+    ['was dropped', 'DROP DATABASE gone'],
+    ['was renamed', 'ALTER DATABASE gone RENAME TO gone_elsewhere'],
+    ['takes no connections', 'ALTER DATABASE gone ALLOW_CONNECTIONS false'],
+    ['has no connection left', 'ALTER DATABASE gone CONNECTION LIMIT 0'],
+    ['may be connected to by its owner only', 'REVOKE CONNECT ON DATABASE gone FROM PUBLIC'],
+  ])('a login is revoked: it %s', async (_, statement) => {
+    await server.query('DROP DATABASE IF EXISTS gone_elsewhere');
+    const [agent, session] = await ownerOf('gone');
+    await session.end();
+    await server.query(statement);
+    expect(await revoke(agent)).toBe('revoked');
+    const [role] = await server.query(`SELECT rolcanlogin FROM pg_roles WHERE rolname = 'gone_a'`);
+    expect(role).toEqual({ rolcanlogin: false });
+  });
+
+  it.each([
+    { where: 'in the database that the admin secret names', dbname: 'chief', expected: 'chief' },
+    { where: "in 'postgres', where that is gone too", dbname: 'nowhere', expected: 'postgres' },
+    { where: "in 'postgres', where the admin secret names none", dbname: undefined, expected: 'postgres' },
+  ])('a login is revoked $where', async ({ dbname, expected }) => {
+    await server.query('DROP DATABASE IF EXISTS chief');
+    await server.query('CREATE DATABASE chief');
+    const group = `unhoused_${expected}_${String(dbname)}`;
+    const agent = (await agentOf(group)).with({ dbname: 'elsewhere' });
+    const lock = await lockedIn(expected, group);
+    const revoked = revoke(agent, [], loginOn(server, 'chief', 'chief', { dbname }));
+    await isAwaited();
+    await lock.end();
+    expect(await revoked).toBe('revoked');
+  });
+
+  it('the logins of its server are listed', async () => {
+    await agentOf('listed');
+    const names = (await postgres.logins(admin.with({ dbname: 'nowhere' }))).map(({ name }) => name);
+    expect(names).toContain('listed_a');
+  });
+
+  it('a login that is no admin goes to no other', async () => {
+    const agent = (await agentOf('stays')).with({ dbname: 'nowhere' });
+    await expect(postgres.verify(agent)).rejects.toMatchObject({ code: '3D000' });
+  });
+});
+
+it("a revocation takes its agent's lock where a rotation takes it, though the superseded login had another database", async () => {
+  const first = await agentOf('relocated');
+  const second = postgres.stage(first, 'dual-user');
+  await apply(first, second);
+  await server.query('CREATE DATABASE relocated');
+  const lock = await lockedIn('relocated', 'relocated');
+  const revoked = revoke(first, [second.with({ dbname: 'relocated' })]);
+  await isAwaited();
+  await lock.end();
+  expect(await revoked).toBe('revoked');
+});
+
+/** An administrator's session that has an agent's lock, in a database. */
+async function lockedIn(dbname: string, group: string): Promise<pg.Client> {
+  const session = await sessionOf(adminOf(server).with({ dbname }));
+  await takesTheLock(session, group);
+  return session;
+}
+
+const isAwaited = () =>
+  expect
+    .poll(() => server.query(`SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`))
+    .toHaveLength(1);
 
 /** Of two at the same time PostgreSQL refuses one. */
 function passOver(error: unknown): void {
