@@ -23,7 +23,7 @@ export const groups = {
     mutate: ['shared/rotators/**/*.ts'],
     tests: [
       'test/unit/rotators/*.test.ts',
-      'test/integration/rotation/{connection,postgres-powers,postgres-revocation,postgres-revocation-resisted,postgres-rotator,tls}.test.ts',
+      'test/integration/rotation/{connection,postgres-powers,postgres-revocation,postgres-revocation-on-replicas,postgres-revocation-resisted,postgres-rotator,tls}.test.ts',
       'test/attacks/hostile-server.test.ts',
     ],
   },

@@ -9,6 +9,7 @@ import { applySingleUser } from './apply-single-user.ts';
 import { type AdminLogin, asAdmin, type PostgresLogin, postgresLogin, sameServer } from './credential.ts';
 import { loginsOn } from './logins.ts';
 import { alternateOf } from './names.ts';
+import { replicasOf } from './replicas.ts';
 import { revokeLogin } from './revoke.ts';
 import { verifyLogin } from './verify.ts';
 
@@ -51,10 +52,12 @@ export const postgres: Rotator = {
     const inUse = kept.map(postgresLogin);
     // A rotation that runs holds its lock in the database of the login in use, whose name may be another by now.
     const { dbname } = inUse.find((one) => sameServer(one, login)) ?? login;
+    const ofAdmin = adminLogin(admin, { ...login, dbname });
     return revokeLogin({
       superseded: login,
       kept: inUse,
-      admin: adminLogin(admin, { ...login, dbname }),
+      admin: ofAdmin,
+      replicas: () => replicasOf(admin, ofAdmin),
       supersededVersionIds,
       earlier: async () => (await earlier()).flatMap(loginIn).filter((one) => sameServer(one, login)),
     });

@@ -1,13 +1,17 @@
+import { InvalidSecretError } from '../../credential/errors.ts';
 import type { Revoked } from '../rotator.ts';
 import { type Connection, connected, inTransaction } from './connection.ts';
-import type { PostgresLogin } from './credential.ts';
+import { type AdminLogin, type PostgresLogin, sameServer } from './credential.ts';
 import { groupOf } from './names.ts';
+import { endSessionsOn } from './replicas.ts';
 import { identifier, lockGroup, roleOf } from './roles.ts';
 
 interface LoginRevocation {
   readonly superseded: PostgresLogin;
   readonly kept: readonly PostgresLogin[];
-  readonly admin: PostgresLogin;
+  readonly admin: AdminLogin;
+  /** The admin's login on the replicas of its server; read once the server itself refuses the login. */
+  readonly replicas: () => readonly AdminLogin[];
   readonly supersededVersionIds: ReadonlySet<string>;
   /** The logins of all superseded versions; read when needed. */
   readonly earlier: () => Promise<readonly PostgresLogin[]>;
@@ -19,32 +23,55 @@ interface LoginRevocation {
  * An adopted login is its twins' group (ADR 2). Where its own revocation was missed until a twin is superseded, it goes with that
  * one: it was superseded before, so its grace period has ended too.
  *
+ * A server ends its own sessions only: replicas are asked as well, the one among them that the login is of.
+ *
  * A repeat finds the login refused already, and ends what sessions a killed run left.
+ *
+ * @throws InvalidSecretError where the login's own server is a replica that the admin secret doesn't name, TargetUnreachableError where
+ * one that it names doesn't answer, and what else connecting throws. The server refuses the login by then.
  */
 export async function revokeLogin(revocation: LoginRevocation): Promise<Revoked> {
   const { superseded, admin } = revocation;
   const { username } = superseded;
   if (isKept(username, revocation)) return 'in use';
-  return connected(admin, async (connection) => {
-    const outcome = await refuse(connection, username, revocation);
-    if (outcome === 'in use') return outcome;
-    const group = groupOf(username);
-    if (group !== username && !isKept(group, revocation)) await revokeAdopted(connection, group, revocation);
-    return 'revoked';
-  });
+  const refused = await connected(admin, (connection) => refusedOf(connection, username, revocation));
+  if (refused.length === 0) return 'in use';
+  const replicas = revocation.replicas();
+  await endSessionsOn(replicas, refused);
+  if (![admin, ...replicas].some((one) => sameServer(one, superseded))) {
+    throw new InvalidSecretError('replicas', "a list of hosts in the admin secret, the agent's among them");
+  }
+  return 'revoked';
 }
 
+/** The logins that the server refuses from now on: none where this one is in use. */
+async function refusedOf(
+  connection: Connection,
+  username: string,
+  revocation: LoginRevocation,
+): Promise<readonly string[]> {
+  if ((await refuse(connection, username, revocation)) === 'in use') return [];
+  const group = groupOf(username);
+  if (group === username || isKept(group, revocation)) return [username];
+  const isRefused = await revokeAdopted(connection, group, revocation);
+  return isRefused ? [username, group] : [username];
+}
+
+/** Whether the group's own login is refused by now. */
 async function revokeAdopted(
   connection: Connection,
   group: string,
   revocation: LoginRevocation,
-): Promise<void> {
+): Promise<boolean> {
   const role = await roleOf(connection, group);
-  if (!role) return;
-  if (!role.canLogIn) return endSessions(connection, group);
+  if (!role) return false;
+  if (!role.canLogIn) {
+    await endSessions(connection, group);
+    return true;
+  }
   // A login of this name that the secret never held is somebody else's.
   const isOurs = (await revocation.earlier()).some(({ username }) => username === group);
-  if (isOurs) await refuse(connection, group, revocation);
+  return isOurs && (await refuse(connection, group, revocation)) === 'revoked';
 }
 
 /**

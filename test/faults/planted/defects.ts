@@ -111,8 +111,8 @@ export const defects: readonly Defect[] = [
   defect(
     'an adopted login whose own revocation was missed stays for ever',
     'shared/rotators/postgres/revoke.ts',
-    'if (isOurs) await refuse(connection, group, revocation);',
-    '',
+    "return isOurs && (await refuse(connection, group, revocation)) === 'revoked';",
+    'return !isOurs;',
   ),
   defect(
     'the target is not asked whose version a login holds, nor the labels what is kept',
