@@ -9,6 +9,7 @@ import { adminOf } from './postgres/admin.ts';
 import {
   type CurrentLogin,
   currentLogin,
+  isBeingRotated,
   loginDifferences,
   logsInAs,
   works,
@@ -41,8 +42,12 @@ export async function planPostgres(
   const { agentId, postgres: declared } = declaration;
   if (!declared) return [];
   const admin = await adminOf(declared, parts.secretsManager);
-  const differences = () =>
-    connected(admin, (connection) => differencesOn(connection, declaration, declared, parts));
+  const differences = async () => {
+    const evidence = await evidenceOf(declaration, parts);
+    return connected(admin, (connection) =>
+      differencesOn(connection, declaration, declared, { ...parts, ...evidence }),
+    );
+  };
   const found = await differences();
   if (found.length === 0) return [];
   return [
@@ -64,58 +69,85 @@ export async function planPostgres(
   ];
 }
 
+/** Statements that are sent at once: a database far away is waited for once, and the whole takes less than one may take. */
+const atOnce = 200;
+
+/** The secret is read and its login tried before the lock is taken, for which all agents of the database wait. */
 async function converge(
   declaration: Declaration,
   declared: Declared,
   admin: PostgresLogin,
   parts: PostgresParts,
 ): Promise<void> {
-  const secretName = secretNameOf(declaration);
-  if (!(await currentLogin(declaration, secretName, parts.secretsManager))) {
-    throw new NoCurrentVersionError(secretName);
+  const evidence = await evidenceOf(declaration, parts);
+  if (!evidence.current) throw new NoCurrentVersionError(secretNameOf(declaration));
+  const inBatchesOf = (size: number) =>
+    connected(admin, (connection) =>
+      inTransaction(connection, async () => {
+        await lockAgent(connection, declaration.agentId);
+        const all = await differencesOn(connection, declaration, declared, { ...parts, ...evidence });
+        for (const batch of batched(all, size)) await make(connection, batch);
+      }),
+    );
+  try {
+    await inBatchesOf(atOnce);
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    // Which of them it was is told by sending each on its own.
+    await inBatchesOf(1);
   }
-  await connected(admin, (connection) =>
-    inTransaction(connection, async () => {
-      await lockAgent(connection, declaration.agentId);
-      for (const { line, statements } of await differencesOn(connection, declaration, declared, parts)) {
-        for (const statement of statements) await done(connection, statement, line);
-      }
-    }),
-  );
+}
+
+function batched(differences: readonly Difference[], size: number): readonly (readonly Difference[])[] {
+  const count = Math.ceil(differences.length / size);
+  return Array.from({ length: count }, (_, at) => differences.slice(at * size, (at + 1) * size));
+}
+
+async function make(connection: Connection, differences: readonly Difference[]): Promise<void> {
+  const statements = differences.flatMap((each) => each.statements);
+  if (statements.length === 0) return;
+  try {
+    await connection.query(statements.join(';\n'));
+  } catch (error) {
+    const [one, ...more] = differences;
+    if (!isRefusal(error) || !one || more.length > 0) throw error;
+    throw new AdminPrivilegeError(`The admin login may not bring about: ${one.line}`);
+  }
 }
 
 const insufficientPrivilege = '42501';
 
-async function done(connection: Connection, statement: string, line: string): Promise<void> {
-  try {
-    await connection.query(statement);
-  } catch (error) {
-    if (!(error instanceof TargetFailedError) || error.code !== insufficientPrivilege) throw error;
-    throw new AdminPrivilegeError(`The admin login may not bring about: ${line}`);
-  }
+const isRefusal = (error: unknown): boolean =>
+  error instanceof TargetFailedError && error.code === insufficientPrivilege;
+
+/** What the agent's secret shows, and the server of its login. */
+interface Evidence {
+  readonly current: CurrentLogin | undefined;
+  readonly isProven: boolean;
+}
+
+async function evidenceOf(declaration: Declaration, { secretsManager }: PostgresParts): Promise<Evidence> {
+  const current = await currentLogin(declaration, secretNameOf(declaration), secretsManager);
+  return { current, isProven: current !== undefined && (await works(current.login)) };
 }
 
 async function differencesOn(
   connection: Connection,
   declaration: Declaration,
   declared: Declared,
-  { secretsManager }: PostgresParts,
+  { secretsManager, current, isProven }: PostgresParts & Evidence,
 ): Promise<readonly Difference[]> {
   const secretName = secretNameOf(declaration);
-  const current = await currentLogin(declaration, secretName, secretsManager);
   const roles = agentRoles(declaration, current?.login.username);
-  const isProven = current !== undefined && (await works(current.login));
   // Where the secret holds no login, its login has no password that anybody knows.
   const isRefused = !isProven && (!current || (await mayConnect(connection, current)));
-  const label = (of: 'AWSPENDING' | 'AWSPREVIOUS', name: string) =>
-    logsInAs(of, name, secretName, secretsManager);
   return [
     ...(await roleDifferences(connection, roles, {
       isProven,
-      isGroupInGrace: () => label('AWSPREVIOUS', roles.group),
+      isGroupInGrace: () => logsInAs('AWSPREVIOUS', roles.group, secretName, secretsManager),
     })),
-    ...(await loginDifferences(connection, current, { name: roles.current, isRefused }, () =>
-      label('AWSPENDING', roles.current),
+    ...(await loginDifferences(connection, current, { name: roles.current, isRefused }, (login) =>
+      isBeingRotated(login, secretName, secretsManager),
     )),
     ...(await privilegeDifferences(connection, declared, roles)),
   ];

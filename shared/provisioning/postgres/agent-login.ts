@@ -64,11 +64,11 @@ export async function loginDifferences(
   connection: Connection,
   current: CurrentLogin | undefined,
   { name, isRefused }: { readonly name: string; readonly isRefused: boolean },
-  isBeingRotated: () => Promise<boolean>,
+  isRotating: (current: CurrentLogin) => Promise<boolean>,
 ): Promise<readonly Difference[]> {
   const role = await roleOf(connection, name);
   if (role?.canLogIn && !isRefused) return [];
-  if (role && current && (await isBeingRotated())) return [];
+  if (role && current && (await isRotating(current))) return [];
   const line = role
     ? `  login ${name}: takes the password of AWSCURRENT again`
     : `+ login ${name}, with the password of AWSCURRENT`;
@@ -84,6 +84,17 @@ export async function loginDifferences(
       ],
     },
   ];
+}
+
+/** Whether a rotation is giving that login a new password, or has moved AWSCURRENT since it was read. */
+export async function isBeingRotated(
+  { login, version }: CurrentLogin,
+  secretName: string,
+  client: SecretsManagerClient,
+): Promise<boolean> {
+  const { stages } = await called('DescribeSecret', () => describeSecret(client, secretName));
+  if (!stages[version.versionId]?.includes('AWSCURRENT')) return true;
+  return logsInAs('AWSPENDING', login.username, secretName, client);
 }
 
 /** Whether the version under a label logs in by that name. */

@@ -40,7 +40,7 @@ describe('apply', () => {
   it('writes nothing the second time', async () => {
     const { apply, run, writes, plan } = await setting();
     await run(apply);
-    expect(writes().length).toBeGreaterThan(5);
+    expect(writes().length).toBeGreaterThan(0);
     await run(apply);
     expect(writes()).toEqual([]);
     expect((await plan())[0]).toMatchObject({ changes: [], notes: [] });

@@ -9,13 +9,17 @@ const schemas = {
 };
 let count = 0;
 
-/** A declared agent with its secret, and none of its roles. */
-export async function agentOn(server: Server, rights: object = schemas) {
+/** A declared agent with its secret, and none of its roles. `each` is told of every call of Secrets Manager. */
+export async function agentOn(
+  server: Server,
+  rights: object = schemas,
+  each: (operation: string) => void = () => undefined,
+) {
   count += 1;
   const number = count;
   const database = `db${number}`;
   const query = await databaseOn(server, database);
-  const { engine, client, adminSecretArn } = await secretsFor(server);
+  const { engine, client, adminSecretArn } = await secretsFor(server, each);
   const id = `billing-${number}`;
   const declaration = declare(server, id, { adminSecretArn, database, schemas: rights });
   const secret = `agents/${id}/credentials`;

@@ -223,3 +223,67 @@ it('an admin that is no superuser provisions too, where it owns what it grants',
     message: expect.stringMatching(/^The admin login (may not|can't) bring about: \+ /),
   });
 });
+
+it('the lock that agents of a database share is held for a few round trips, and for no other system', async () => {
+  const done: string[] = [];
+  const { apply, plan, query } = await agentOn(server, undefined, (operation) => done.push(operation));
+  await query(
+    `DO $$ BEGIN FOR i IN 1..50 LOOP EXECUTE format('CREATE TABLE app.t%s (id int)', i); END LOOP; END $$`,
+  );
+  const { query: sends, connect } = pg.Client.prototype;
+  pg.Client.prototype.query = new Proxy(sends, {
+    apply(target, self, args: unknown[]) {
+      done.push(String(args[0]));
+      return Reflect.apply(target, self, args);
+    },
+  });
+  pg.Client.prototype.connect = new Proxy(connect, {
+    apply(target, self, args) {
+      done.push('log-in');
+      return Reflect.apply(target, self, args);
+    },
+  });
+  try {
+    await apply();
+  } finally {
+    pg.Client.prototype.query = sends;
+    pg.Client.prototype.connect = connect;
+  }
+  const locked = done.findIndex((each) => each.includes('advisory'));
+  const held = done.slice(locked, done.indexOf('COMMIT'));
+  expect(held).toContainEqual(expect.stringMatching(/^CREATE ROLE.*GRANT/s));
+  expect(held.filter((each) => /^(log-in|[A-Z][a-z]+[A-Z]\w*)$/.test(each))).toEqual([]);
+  expect(held.length).toBeLessThan(25);
+  expect(await plan()).toEqual([]);
+});
+
+it('a login that is refused gets no password that is not AWSCURRENT any more', async () => {
+  const { id, database, engine, secret, query, apply, as, plan } = await agent();
+  await apply();
+  await query(`ALTER ROLE "${id}_a" NOLOGIN PASSWORD NULL`);
+  const [change] = await plan();
+  // AWSCURRENT moves on when it was read, and before the login is repaired.
+  const { query: sends } = pg.Client.prototype;
+  const set: string[] = [];
+  pg.Client.prototype.query = new Proxy(sends, {
+    async apply(target, self, args: unknown[]) {
+      const sql = String(args[0]);
+      if (set.length === 0 && sql.includes('advisory')) {
+        set.push('moved');
+        await engine.PutSecretValue({
+          SecretId: secret,
+          SecretString: loginOn(server, `${id}_a`, 'the-next-one', { dbname: database }).serialize().reveal(),
+        });
+      }
+      if (sql.includes('SCRAM-SHA-256')) set.push('password');
+      return Reflect.apply(target, self, args);
+    },
+  });
+  try {
+    await change?.apply();
+  } finally {
+    pg.Client.prototype.query = sends;
+  }
+  expect(set).toEqual(['moved', 'password']);
+  await as('SELECT * FROM app.orders');
+});
