@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import * as z from 'zod';
 import { AdminPrivilegeError, TargetFailedError } from '../../rotators/errors.ts';
+import { despiteConcurrentUpdates } from '../../rotators/postgres/concurrent-update.ts';
 import { type Connection, connected, inTransaction } from '../../rotators/postgres/connection.ts';
 import type { AdminLogin } from '../../rotators/postgres/credential.ts';
 import { identifier, lockGroup } from '../../rotators/postgres/roles.ts';
@@ -78,29 +79,20 @@ async function cut(admin: AdminLogin, agentId: string, roles: OwnRoles): Promise
   });
 }
 
-/** What PostgreSQL says to the second of two changes of one role at the same time, if the first is committed. */
-const concurrentlyUpdated = 'XX000';
-const attempts = 5;
-
 async function refuseLogins(admin: AdminLogin, agentId: string, roles: OwnRoles): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await connected(admin, (connection) =>
-        inTransaction(connection, async () => {
-          await lockGroup(connection, agentId);
-          for (const { login, canlogin } of await openOf(connection, roles.own)) {
-            if (canlogin) await connection.query(`ALTER ROLE ${identifier(login)} NOLOGIN PASSWORD NULL`);
-          }
-          for (const { name, comment } of roles.unmarked) {
-            await connection.query(marking(name, agentId, comment));
-          }
-        }),
-      );
-    } catch (error) {
-      const isRepeatable = error instanceof TargetFailedError && error.code === concurrentlyUpdated;
-      if (!isRepeatable || attempt === attempts) throw error;
-    }
-  }
+  await despiteConcurrentUpdates(() =>
+    connected(admin, (connection) =>
+      inTransaction(connection, async () => {
+        await lockGroup(connection, agentId);
+        for (const { login, canlogin } of await openOf(connection, roles.own)) {
+          if (canlogin) await connection.query(`ALTER ROLE ${identifier(login)} NOLOGIN PASSWORD NULL`);
+        }
+        for (const { name, comment } of roles.unmarked) {
+          await connection.query(marking(name, agentId, comment));
+        }
+      }),
+    ),
+  );
 }
 
 const pauseMs = 50;

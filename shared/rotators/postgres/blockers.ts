@@ -37,7 +37,8 @@ export async function outlasting<T>(
 
 /**
  * Ends the sessions that keep a session of ours waiting for an advisory lock, or that have altered roles in a transaction that they
- * leave open: those before it in the queue too. A behaving agent has no such session.
+ * leave open: those before it in the queue too, and those that they in turn wait for, since whoever waits for a row is kept waiting by
+ * the next one in its queue, not by the holder. A behaving agent has no such session.
  *
  * What is left: the admin's own sessions, among which the lock is for; those of other logins that may alter roles; and who merely
  * holds something else, such as a table that a privilege is granted on.
@@ -46,11 +47,15 @@ export async function outlasting<T>(
  */
 export async function endBlockers(connection: Connection, waitingProcessId: number): Promise<void> {
   await connection.query(
-    `SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
-       WHERE a.pid = ANY(pg_blocking_pids($1)) AND a.usename <> session_user AND NOT r.rolsuper AND NOT r.rolcreaterole
-         AND (EXISTS (SELECT FROM pg_locks w WHERE w.pid = $1 AND NOT w.granted AND w.locktype = 'advisory')
-           OR EXISTS (SELECT FROM pg_locks h WHERE h.pid = a.pid
-             AND h.locktype = 'relation' AND h.database = 0 AND h.mode = 'RowExclusiveLock'))`,
+    `WITH RECURSIVE ahead(pid) AS (
+         SELECT unnest(pg_blocking_pids($1::int)) UNION SELECT unnest(pg_blocking_pids(pid)) FROM ahead)
+       SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
+       WHERE a.usename <> session_user AND NOT r.rolsuper AND NOT r.rolcreaterole
+         AND (a.pid = ANY(pg_blocking_pids($1))
+             AND EXISTS (SELECT FROM pg_locks w WHERE w.pid = $1 AND NOT w.granted AND w.locktype = 'advisory')
+           OR a.pid IN (SELECT pid FROM ahead)
+             AND EXISTS (SELECT FROM pg_locks h WHERE h.pid = a.pid
+               AND h.locktype = 'relation' AND h.database = 0 AND h.mode = 'RowExclusiveLock'))`,
     [waitingProcessId],
   );
 }

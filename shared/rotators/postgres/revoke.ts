@@ -1,5 +1,6 @@
 import { InvalidSecretError } from '../../credential/errors.ts';
 import type { Revoked } from '../rotator.ts';
+import { despiteConcurrentUpdates } from './concurrent-update.ts';
 import { type Connection, connected, inTransaction } from './connection.ts';
 import { type AdminLogin, type PostgresLogin, sameServer } from './credential.ts';
 import { groupOf } from './names.ts';
@@ -79,14 +80,18 @@ async function revokeAdopted(
  * written it on the role (ADR 3): such a login is left alone.
  */
 async function refuse(connection: Connection, name: string, revocation: LoginRevocation): Promise<Revoked> {
-  const outcome = await inTransaction(connection, async (): Promise<Revoked> => {
-    await lockGroup(connection, groupOf(name));
-    const role = await roleOf(connection, name);
-    if (!role) return 'revoked';
-    if (role.versionId !== undefined && !revocation.supersededVersionIds.has(role.versionId)) return 'in use';
-    await connection.query(`ALTER ROLE ${identifier(name)} NOLOGIN PASSWORD NULL`);
-    return 'revoked';
-  });
+  const refusal = () =>
+    inTransaction(connection, async (): Promise<Revoked> => {
+      await lockGroup(connection, groupOf(name));
+      const role = await roleOf(connection, name);
+      if (!role) return 'revoked';
+      if (role.versionId !== undefined && !revocation.supersededVersionIds.has(role.versionId))
+        return 'in use';
+      await connection.query(`ALTER ROLE ${identifier(name)} NOLOGIN PASSWORD NULL`);
+      return 'revoked';
+    });
+  // Found superseded by then: only after that is it altered.
+  const outcome = await despiteConcurrentUpdates(refusal, () => endSessions(connection, name));
   if (outcome === 'revoked') await endSessions(connection, name);
   return outcome;
 }

@@ -92,12 +92,27 @@ describe('a login is revoked', () => {
     const [holds, waits] = [await sessionOf(other), await sessionOf(other)];
     await takesTheLock(holds, 'victim');
     // It may have the lock for the instant between the other session's end and its own.
-    const waiting = takesTheLock(waits, 'victim').catch(passOver);
+    const waiting = Promise.allSettled([takesTheLock(waits, 'victim')]);
     const queued = () => server.query(`SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`);
     await expect.poll(queued).toHaveLength(1);
     expect(await revoke(agent)).toBe('revoked');
     await waiting;
     for (const session of [holds, waits]) await isEnded(session);
+    await isRefused(agent);
+  });
+
+  it('although a session of it alters it in a transaction left open, and others wait for that', async () => {
+    const agent = await agentOf('chained');
+    const holder = await sessionOf(agent);
+    await altersItself(holder, 'chained');
+    const others = await Promise.all([sessionOf(agent), sessionOf(agent), sessionOf(agent)]);
+    const waiting = Promise.allSettled(others.map((session) => altersItself(session, 'chained')));
+    const waiters = () =>
+      server.query(`SELECT FROM pg_stat_activity WHERE usename = 'chained_a' AND wait_event_type = 'Lock'`);
+    await expect.poll(waiters).toHaveLength(others.length);
+    expect(await revoke(agent)).toBe('revoked');
+    await waiting;
+    for (const session of [holder, ...others]) await isEnded(session);
     await isRefused(agent);
   });
 
