@@ -133,17 +133,23 @@ const impossible: readonly {
   {
     what: 'the database is gone',
     group: 'baseless',
-    make: (agent) => fleet.declare(agent, { database: 'gone' }),
+    async make(agent) {
+      await fleet.declare(agent, { database: 'gone' });
+      await put(agent.arn, (await fleet.valueOf(agent)).with({ dbname: 'gone' }).reveal());
+    },
     says: /^PostgreSQL has no such database \(3D000\)$/,
   },
   {
     what: 'PostgreSQL refuses a statement',
-    group: 'readonly',
+    group: 'frozen',
     async make(agent) {
-      const readOnly = `ALTER ROLE ${agent.group}_admin SUPERUSER; ALTER ROLE ${agent.group}_admin SET default_transaction_read_only = on`;
-      await put(adminOf(await fleet.declare(agent)), await grantless(agent, readOnly));
+      const freeze = `ALTER ROLE ${agent.group}_admin SUPERUSER;
+        CREATE FUNCTION frozen() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+          IF session_user = '${agent.group}_admin' THEN RAISE 'no changes on a Friday'; END IF; END $$;
+        CREATE EVENT TRIGGER frozen ON ddl_command_start EXECUTE FUNCTION frozen()`;
+      await put(adminOf(await fleet.declare(agent)), await grantless(agent, freeze));
     },
-    says: /^PostgreSQL refused a statement \(25006\)$/,
+    says: /^PostgreSQL refused a statement \(P0001\)$/,
   },
 ];
 
