@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { bundleWorker } from '../bundle.ts';
 import { planOf } from '../simulation/plans.ts';
-import { SimulationThread } from '../simulation/threads.ts';
+import { HarnessError, SimulationThread } from '../simulation/threads.ts';
 import type { Defect } from './defects.ts';
 
 export interface Caught {
@@ -18,7 +18,11 @@ export const sightOf = ({ by, seed }: Caught): string =>
 /** Small enough for forty defects, and large enough to meet each of them. */
 export const smallWorld = { secrets: 15, rotations: 8 };
 
-/** The first seeds whose worlds hold without a defect: what breaks in one of those, the defect broke. */
+/**
+ * The first seeds whose worlds hold without a defect: what breaks in one of those, the defect broke.
+ *
+ * @throws HarnessError where too few hold: a defect is in the code already, or the models don't know it any more.
+ */
 export async function soundSeeds(bundle: string, count: number): Promise<readonly number[]> {
   await bundleWorker(bundle);
   await using thread = new SimulationThread(bundle);
@@ -26,6 +30,9 @@ export async function soundSeeds(bundle: string, count: number): Promise<readonl
   for (let seed = 1; seed <= 3 * count && sound.length < count; seed += 1) {
     const { violations } = await thread.run(planOf(seed, smallWorld));
     if (violations.length === 0) sound.push(seed);
+  }
+  if (sound.length < count) {
+    throw new HarnessError(`Of ${3 * count} small worlds without a planted defect only ${sound.length} hold`);
   }
   return sound;
 }

@@ -278,7 +278,7 @@ export class PostgresModel {
       if (sql.includes('FROM pg_control_system()'))
         return [{ replica: false, system: '7000000000000000001' }];
       if (sql.startsWith('SELECT has_database_privilege')) return [{ lost: false }];
-      if (sql.startsWith('SELECT pg_terminate_backend')) {
+      if (sql.includes('SELECT pg_terminate_backend(')) {
         const theirs = sql.includes('pg_blocking_pids($1)')
           ? this.#blockersOf(Number(values[0])).filter((one) => one.user !== user)
           : [...this.#sessions].filter((one) => one.user === text(0));
