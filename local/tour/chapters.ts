@@ -11,6 +11,7 @@ import {
   type Tour,
   takes,
 } from './tour.ts';
+import { letIn, turnAway } from './turned-away.ts';
 
 /** One rotation of an agent, asked for by hand. */
 export async function rotateByHand(tour: Tour, running: RunningAgent): Promise<void> {
@@ -45,21 +46,24 @@ export async function rotateBySchedule(tour: Tour): Promise<void> {
   );
 }
 
-/** Somebody takes the next login's role away in this database: testSecret finds out, and the agent notices nothing. */
+/** Somebody has the database turn the next login away: testSecret finds out, and the agent notices nothing. */
 export async function failAtTestSecret(tour: Tour, running: RunningAgent): Promise<void> {
   const { agent, queries } = running;
   const { stack, feed, clients, say } = tour;
   const before = await currentLogin(tour, agent);
   const next = before.username === `${agent.id}_a` ? `${agent.id}_b` : `${agent.id}_a`;
   const failedBefore = queries.failed;
-  say(`${agent.id}: the grants of ${next} are broken on purpose`);
-  await stack.postgres.query(`ALTER ROLE ${next} IN DATABASE postgres SET role = 'none'`);
+  say(`${agent.id}: the database turns ${next} away, on purpose`);
+  await turnAway(stack.postgres, next);
   const abandoned = await rotateNow(tour, agent);
-  await expectThat(tour, `${agent.id}: a rotation with broken grants fails at testSecret`, async () =>
-    feed.events.some(
-      ({ type, detail }) =>
-        type === 'Rotation Failed' && detail.rotationId === abandoned && detail.step === 'testSecret',
-    ),
+  await expectThat(
+    tour,
+    `${agent.id}: a rotation to a login that the database turns away fails at testSecret`,
+    async () =>
+      feed.events.some(
+        ({ type, detail }) =>
+          type === 'Rotation Failed' && detail.rotationId === abandoned && detail.step === 'testSecret',
+      ),
   );
   await expectThat(tour, `${agent.id}: on-call is told of the failed rotation`, async () =>
     feed.alerts.some(({ backend, state }) => backend === `rotation:${agent.secret}` && state === 'failed'),
@@ -74,8 +78,8 @@ export async function failAtTestSecret(tour: Tour, running: RunningAgent): Promi
       running.queries.failed === failedBefore &&
       (await takes(tour, before)),
   );
-  say(`${agent.id}: the grants are mended, the abandoned version is let go, and it rotates again`);
-  await stack.postgres.query(`ALTER ROLE ${next} IN DATABASE postgres RESET role`);
+  say(`${agent.id}: the database lets it in, the abandoned version is let go, and it rotates again`);
+  await letIn(stack.postgres);
   if ((await labelsOf(tour, agent))[abandoned]?.includes('AWSPENDING')) {
     await clients.secretsManager.send(
       new UpdateSecretVersionStageCommand({

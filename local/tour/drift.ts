@@ -8,18 +8,19 @@ import {
 import { until } from '../until.ts';
 import type { Agent } from './provision.ts';
 import { currentLogin, labelsOf, mirrorHolds, rotateNow, type Tour } from './tour.ts';
+import { letIn, turnAway } from './turned-away.ts';
 
 /** Each makes one thing drift, as a person, a crash or a lost event would. What finds it is the fleet's own business. */
 
-/** The next login's grants break, so its rotation stops at testSecret; then somebody mends them, and nobody rotates again. */
+/** The database turns the next login away, so its rotation stops at testSecret; then it lets it in, and nobody rotates again. */
 export async function stickRotation(tour: Tour, agent: Agent): Promise<void> {
   const { stack } = tour;
   const { username } = await currentLogin(tour, agent);
   const next = twinOf(username);
-  await stack.postgres.query(`ALTER ROLE ${next} IN DATABASE postgres SET role = 'none'`);
+  await turnAway(stack.postgres, next);
   await rotateNow(tour, agent);
   await stack.secretsManager.engine.idle();
-  await stack.postgres.query(`ALTER ROLE ${next} IN DATABASE postgres RESET role`);
+  await letIn(stack.postgres);
 }
 
 /** Somebody lets a login in again that was revoked. */
