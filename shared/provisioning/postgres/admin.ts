@@ -1,9 +1,8 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { SecretJson } from '../../credential/secret-json.ts';
 import { NoCurrentVersionError } from '../../rotation/errors.ts';
-import { ConfusedDeputyError, TargetFailedError } from '../../rotators/errors.ts';
-import { connected } from '../../rotators/postgres/connection.ts';
-import { type AdminLogin, postgresLogin, sameServer } from '../../rotators/postgres/credential.ts';
+import { ConfusedDeputyError } from '../../rotators/errors.ts';
+import { type AdminLogin, asAdmin, postgresLogin, sameServer } from '../../rotators/postgres/credential.ts';
 import { readVersion } from '../../secrets-manager/versions.ts';
 import type { Declaration } from '../declaration.ts';
 
@@ -19,19 +18,14 @@ export async function adminOf(server: Server, client: SecretsManagerClient): Pro
 }
 
 /**
- * The admin login in the declared database, or where that is gone, in the admin's own or `postgres`: roles are the server's, and
- * outlive the databases that they worked in.
+ * The admin login in the declared database, or where that is gone or shut, in the admin's own or `postgres`: roles are the server's,
+ * and outlive the databases that they worked in.
  *
- * @throws what `adminOf` and connecting throw.
+ * @throws what `adminOf` throws.
  */
 export async function serverAdminOf(server: Server, client: SecretsManagerClient): Promise<AdminLogin> {
   const secret = await adminSecret(server, client);
-  const { dbname } = secret.reveal();
-  for (const database of [server.database, ...(typeof dbname === 'string' ? [dbname] : [])]) {
-    const login = loginIn(database, secret, server);
-    if (await hasDatabase(login)) return login;
-  }
-  return loginIn('postgres', secret, server);
+  return asAdmin(loginIn(server.database, secret, server), secret.reveal().dbname);
 }
 
 async function adminSecret({ adminSecretArn }: Server, client: SecretsManagerClient): Promise<SecretJson> {
@@ -65,13 +59,3 @@ export function onServer(
 
 /** SQLSTATE: told only to a login that the server takes. */
 export const noSuchDatabase = '3D000';
-
-async function hasDatabase(login: AdminLogin): Promise<boolean> {
-  try {
-    await connected(login, async () => undefined);
-    return true;
-  } catch (error) {
-    if (error instanceof TargetFailedError && error.code === noSuchDatabase) return false;
-    throw error;
-  }
-}
