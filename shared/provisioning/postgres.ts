@@ -1,8 +1,9 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { NoCurrentVersionError } from '../rotation/errors.ts';
-import { AdminPrivilegeError, TargetFailedError } from '../rotators/errors.ts';
+import { AdminPrivilegeError } from '../rotators/errors.ts';
 import { type Connection, connected, inTransaction } from '../rotators/postgres/connection.ts';
 import type { PostgresLogin } from '../rotators/postgres/credential.ts';
+import { lacksPrivilege } from '../rotators/postgres/roles.ts';
 import type { Change } from './change.ts';
 import type { Declaration } from './declaration.ts';
 import { adminOf } from './postgres/admin.ts';
@@ -92,7 +93,7 @@ async function converge(
   try {
     await inBatchesOf(atOnce);
   } catch (error) {
-    if (!isRefusal(error)) throw error;
+    if (!lacksPrivilege(error)) throw error;
     // Which of them it was is told by sending each on its own.
     await inBatchesOf(1);
   }
@@ -110,15 +111,10 @@ async function make(connection: Connection, differences: readonly Difference[]):
     await connection.query(statements.join(';\n'));
   } catch (error) {
     const [one, ...more] = differences;
-    if (!isRefusal(error) || !one || more.length > 0) throw error;
+    if (!lacksPrivilege(error) || !one || more.length > 0) throw error;
     throw new AdminPrivilegeError(`The admin login may not bring about: ${one.line}`);
   }
 }
-
-const insufficientPrivilege = '42501';
-
-const isRefusal = (error: unknown): boolean =>
-  error instanceof TargetFailedError && error.code === insufficientPrivilege;
 
 /** What the agent's secret shows, and the server of its login. */
 interface Evidence {

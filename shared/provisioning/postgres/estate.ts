@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { AdminPrivilegeError, AlternateTakenError, TargetFailedError } from '../../rotators/errors.ts';
+import { AdminPrivilegeError, AlternateTakenError } from '../../rotators/errors.ts';
 import type { Connection } from '../../rotators/postgres/connection.ts';
-import { identifier, literal } from '../../rotators/postgres/roles.ts';
+import { identifier, lacksPrivilege, literal } from '../../rotators/postgres/roles.ts';
 
 const longestName = 63;
 
@@ -67,14 +67,12 @@ export async function leaveToEstate(
     await connection.query(`REASSIGN OWNED BY ${names} TO ${estate}`);
     await connection.query(`REVOKE ${estate} FROM CURRENT_USER`);
   } catch (error) {
-    if (!(error instanceof TargetFailedError) || error.code !== insufficientPrivilege) throw error;
+    if (!lacksPrivilege(error)) throw error;
     throw new AdminPrivilegeError(
       `The admin login can't give all that ${agentId} owns to ${estateOf(agentId)}: do it by hand`,
     );
   }
 }
-
-const insufficientPrivilege = '42501';
 
 /** Schemas of what they own in which they may make nothing by now, and the admin may let them. */
 async function closedSchemas(connection: Connection, roles: readonly string[]): Promise<readonly string[]> {

@@ -1,11 +1,11 @@
 import { setTimeout } from 'node:timers/promises';
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import * as z from 'zod';
-import { AdminPrivilegeError, TargetFailedError } from '../../rotators/errors.ts';
+import { AdminPrivilegeError } from '../../rotators/errors.ts';
 import { despiteConcurrentUpdates } from '../../rotators/postgres/concurrent-update.ts';
 import { type Connection, connected, inTransaction } from '../../rotators/postgres/connection.ts';
 import type { AdminLogin } from '../../rotators/postgres/credential.ts';
-import { identifier, lockGroup } from '../../rotators/postgres/roles.ts';
+import { identifier, lacksPrivilege, lockGroup } from '../../rotators/postgres/roles.ts';
 import type { Change } from '../change.ts';
 import type { Declaration } from '../declaration.ts';
 import { serverAdminOf } from './admin.ts';
@@ -110,7 +110,6 @@ async function endSessionsUntil(
 
 /** How long the end of a session is waited for. */
 const endsWithinMs = 5_000;
-const insufficientPrivilege = '42501';
 
 async function endSessions(
   connection: Connection,
@@ -123,7 +122,7 @@ async function endSessions(
       [logins, withinMs],
     );
   } catch (error) {
-    if (!(error instanceof TargetFailedError) || error.code !== insufficientPrivilege) throw error;
+    if (!lacksPrivilege(error)) throw error;
     throw new AdminPrivilegeError(
       `The admin login may not end the sessions of ${logins.join(', ')}: grant it pg_signal_backend`,
     );

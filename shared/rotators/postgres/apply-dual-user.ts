@@ -1,10 +1,4 @@
-import {
-  AdminPrivilegeError,
-  AlternateTakenError,
-  ConfusedDeputyError,
-  OvertakenError,
-  TargetFailedError,
-} from '../errors.ts';
+import { AdminPrivilegeError, AlternateTakenError, ConfusedDeputyError, OvertakenError } from '../errors.ts';
 import type { Application } from '../rotator.ts';
 import { type Connection, connected, inTransaction } from './connection.ts';
 import { type PostgresLogin, sameServer } from './credential.ts';
@@ -12,8 +6,8 @@ import { copySettings } from './login-settings.ts';
 import { groupOf } from './names.ts';
 import {
   identifier,
-  insufficientPrivilege,
   isMember,
+  lacksPrivilege,
   literal,
   lockGroup,
   markRole,
@@ -153,7 +147,7 @@ async function withAdminRights<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (error instanceof TargetFailedError && error.code === insufficientPrivilege) {
+    if (lacksPrivilege(error)) {
       throw new AdminPrivilegeError(
         'The admin login needs CREATEROLE, and ADMIN OPTION on the group and its two logins',
       );

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { AdminPrivilegeError, TargetFailedError } from '../errors.ts';
 import type { Connection } from './connection.ts';
-import { identifier, insufficientPrivilege, literal } from './roles.ts';
+import { identifier, lacksPrivilege, literal } from './roles.ts';
 
 /** What `ALTER ROLE ... SET` keeps for the sessions of a login, in one database or in each of them. */
 interface Setting {
@@ -132,7 +132,7 @@ async function change(
     await connection.query(sql);
   } catch (error) {
     if (!(error instanceof TargetFailedError)) throw error;
-    throw error.code === insufficientPrivilege
+    throw lacksPrivilege(error)
       ? new AdminPrivilegeError(
           `The admin login may not change the setting ${name} of ${to} to what it is on ${from}: grant it SET ON PARAMETER ${name}, or make the two alike by hand`,
         )

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { TargetFailedError } from '../errors.ts';
 import type { HeldVersion } from '../rotator.ts';
 import type { Connection } from './connection.ts';
 
@@ -12,8 +13,9 @@ export interface Role {
   readonly madeByKeyturn: boolean;
 }
 
-/** The SQLSTATE of what a role may not do. */
-export const insufficientPrivilege = '42501';
+/** Whether PostgreSQL refused what the role may not do (SQLSTATE 42501). */
+export const lacksPrivilege = (error: unknown): boolean =>
+  error instanceof TargetFailedError && error.code === '42501';
 
 const mark = 'keyturn:';
 
