@@ -1,9 +1,9 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Declaration } from '../../../shared/provisioning/declaration.ts';
 import { planLoginsEnd } from '../../../shared/provisioning/postgres/logins-end.ts';
 import { planRolesEnd } from '../../../shared/provisioning/postgres/roles-end.ts';
-import { asAgent, loginOn, postgresForTests } from '../rotation/setting.ts';
+import { asAgent, loginOn, postgresForTests, sessionOf } from '../rotation/setting.ts';
 import { agentOn } from './postgres-setting.ts';
 import { currentOf, functionArn, type Server } from './setting.ts';
 
@@ -120,11 +120,9 @@ describe('what an agent owned', () => {
   });
 
   it('is left by an admin that is no superuser, though the agent may make nothing there by now', async () => {
-    const { id, number, apply, as, cut, remove, query, roles, estate, administeredBy } = await agent();
-    const chief = `chief_${number}`;
-    await query(`CREATE ROLE ${chief} LOGIN CREATEROLE PASSWORD 'chief'; GRANT pg_signal_backend TO ${chief};
-      ALTER SCHEMA app OWNER TO ${chief}; ALTER TABLE app.orders OWNER TO ${chief}; ALTER TABLE app.customers OWNER TO ${chief}`);
-    await administeredBy(chief);
+    const whole = await agent();
+    const { id, apply, as, cut, remove, query, roles, estate } = whole;
+    const chief = await chiefOf(whole);
     await apply();
     await as(
       escalation('x'),
@@ -145,11 +143,9 @@ describe('what an agent owned', () => {
   });
 
   it('is not taken from the agent where the admin may not', async () => {
-    const { id, number, apply, as, cut, remove, query, roles, administeredBy, estate } = await agent();
-    const chief = `chief_${number}`;
-    await query(`CREATE ROLE ${chief} LOGIN CREATEROLE PASSWORD 'chief'; GRANT pg_signal_backend TO ${chief};
-      ALTER SCHEMA app OWNER TO ${chief}; ALTER TABLE app.orders OWNER TO ${chief}; ALTER TABLE app.customers OWNER TO ${chief}`);
-    await administeredBy(chief);
+    const whole = await agent();
+    const { id, apply, as, cut, remove, query, roles, estate } = whole;
+    await chiefOf(whole);
     await apply();
     await query(`GRANT CREATE ON SCHEMA other TO "${id}"; GRANT USAGE ON SCHEMA other TO PUBLIC`);
     await as("CREATE FUNCTION other.f() RETURNS int LANGUAGE sql AS 'SELECT 1'");
@@ -286,18 +282,17 @@ describe('an agent can not put off its end', () => {
   });
 });
 
-async function sessionOf(login: Awaited<ReturnType<typeof currentOf>>): Promise<pg.Client> {
-  const { host, port, dbname, username, password: own } = login.reveal();
-  const session = new pg.Client({
-    host: String(host),
-    port: Number(port),
-    database: String(dbname),
-    user: String(username),
-    password: String(own),
-  });
-  session.on('error', () => undefined);
-  await session.connect();
-  return session;
+/** An admin that is no superuser, as on a managed server, and owns what the agent works with. */
+async function chiefOf({
+  number,
+  query,
+  administeredBy,
+}: Awaited<ReturnType<typeof agent>>): Promise<string> {
+  const chief = `chief_${number}`;
+  await query(`CREATE ROLE ${chief} LOGIN CREATEROLE PASSWORD 'chief'; GRANT pg_signal_backend TO ${chief};
+    ALTER SCHEMA app OWNER TO ${chief}; ALTER TABLE app.orders OWNER TO ${chief}; ALTER TABLE app.customers OWNER TO ${chief}`);
+  await administeredBy(chief);
+  return chief;
 }
 
 const endOf = (session: pg.Client) => new Promise<void>((resolve) => session.once('end', resolve));

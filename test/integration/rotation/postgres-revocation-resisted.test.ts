@@ -1,9 +1,9 @@
 // A login that is to be revoked may do all that PostgreSQL lets a login without rights do, to keep its revocation from happening.
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SecretJson } from '../../../shared/credential/secret-json.ts';
 import { postgres } from '../../../shared/rotators/postgres/postgres.ts';
-import { adminOf, asAgent, loginOn, postgresForTests, untroubled } from './setting.ts';
+import { adminOf, asAgent, loginOn, postgresForTests, sessionOf, untroubled } from './setting.ts';
 
 let server: Awaited<ReturnType<typeof postgresForTests>>;
 let admin: SecretJson;
@@ -31,21 +31,6 @@ async function ownerOf(group: string): Promise<readonly [SecretJson, pg.Client]>
   const agent = (await agentOf(group)).with({ dbname: group });
   await server.query(`CREATE DATABASE ${group} OWNER ${group}`);
   return [agent, await sessionOf(agent)];
-}
-
-async function sessionOf(login: SecretJson): Promise<pg.Client> {
-  const { username, password, dbname } = login.reveal();
-  const client = new pg.Client({
-    host: '127.0.0.1',
-    port: server.port,
-    database: String(dbname),
-    user: String(username),
-    password: String(password),
-  });
-  // That it is ended is told of by its next query.
-  client.on('error', () => undefined);
-  await client.connect();
-  return client;
 }
 
 const revoke = (superseded: SecretJson, kept: SecretJson[] = [], by = admin) =>

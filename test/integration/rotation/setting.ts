@@ -58,6 +58,21 @@ export const untroubled = {
   },
 };
 
+/** A session that stays open. That it is ended is told of by its next query. */
+export async function sessionOf(login: SecretJson): Promise<pg.Client> {
+  const { host, port, dbname, username, password } = login.reveal();
+  const session = new pg.Client({
+    host: String(host),
+    port: Number(port),
+    database: String(dbname),
+    user: String(username),
+    password: String(password),
+  });
+  session.on('error', () => undefined);
+  await session.connect();
+  return session;
+}
+
 /** Statements as an agent with that secret would send them. */
 export async function asAgent(secret: SecretJson, ...statements: string[]) {
   const { host, port, dbname, username, password } = secret.reveal();

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { ask } from '../../../functions/reconcile-fleet/ask.ts';
 import { askedFunctions } from '../../../functions/reconcile-fleet/ask-functions.ts';
 import { complete } from '../../../functions/reconcile-fleet/rotation-stuck.ts';
+import { fleetSecret } from '../fleet/fleet-secret.ts';
 
 /** The SDK's client, answered as Lambda answers. */
 const lambda = (body: string, { status = 200, headers = {} }: { status?: number; headers?: object } = {}) =>
@@ -30,21 +31,7 @@ const unreachable = new LambdaClient({
   },
 });
 const turns = { write: async () => undefined, list: async () => undefined };
-const secret = {
-  arn: 'arn',
-  name: 'agents/a/credentials',
-  agentId: 'a',
-  tags: {},
-  stages: { old: ['AWSCURRENT'], new: ['AWSPENDING'] },
-  rotationEnabled: true,
-  createdAt: undefined,
-  lastRotatedAt: undefined,
-  nextRotationAt: undefined,
-  everyDays: 30,
-  schedule: undefined,
-  duration: undefined,
-  isScheduledForDeletion: false,
-};
+const secret = fleetSecret('a', { old: ['AWSCURRENT'], new: ['AWSPENDING'] });
 const stuck = { secret, versionId: 'new', since: new Date(0), createdAt: {} };
 const functions = { rotate: 'rotate-secret', revoke: 'revoke-superseded' };
 

@@ -1,31 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { FleetSecret } from '../../../shared/fleet/secrets.ts';
 import { supersededLogins } from '../../../shared/reconciliation/superseded-logins.ts';
 import type { TargetLogin } from '../../../shared/rotators/rotator.ts';
+import { fleetSecret } from '../fleet/fleet-secret.ts';
 
-const secretOf = (agentId: string, stages: FleetSecret['stages']): FleetSecret => ({
-  arn: `arn:${agentId}`,
-  name: `agents/${agentId}/credentials`,
-  agentId,
-  tags: {},
-  stages,
-  rotationEnabled: true,
-  createdAt: undefined,
-  lastRotatedAt: undefined,
-  nextRotationAt: undefined,
-  everyDays: 30,
-  schedule: undefined,
-  duration: undefined,
-  isScheduledForDeletion: false,
-});
 const login = (name: string, versionId?: string, server = 'one:5432'): TargetLogin => ({
   server,
   name,
   group: name.replace(/_[ab]$/, ''),
   versionId,
 });
-const billing = secretOf('billing', { two: ['AWSCURRENT'], one: ['AWSPREVIOUS'], three: ['AWSPENDING'] });
+const billing = fleetSecret('billing', { two: ['AWSCURRENT'], one: ['AWSPREVIOUS'], three: ['AWSPENDING'] });
 const found = (logins: readonly TargetLogin[]) =>
   supersededLogins([billing], logins).superseded.map((each) => each.login);
 
@@ -56,8 +41,8 @@ describe('the logins that a target takes beside the current one', () => {
       })
       .map(({ name, versionId, server }) => login(name, versionId, server));
     const fleet = [
-      secretOf('x', { v1: ['AWSCURRENT'], v2: ['AWSPENDING'], v3: ['AWSPREVIOUS'] }),
-      secretOf('y', { v4: ['AWSCURRENT', 'AWSPENDING'], v5: ['AWSPREVIOUS'] }),
+      fleetSecret('x', { v1: ['AWSCURRENT'], v2: ['AWSPENDING'], v3: ['AWSPREVIOUS'] }),
+      fleetSecret('y', { v4: ['AWSCURRENT', 'AWSPENDING'], v5: ['AWSPREVIOUS'] }),
     ];
     const key = ({ server, name }: TargetLogin) => `${server} ${name}`;
     fc.assert(
