@@ -96,7 +96,7 @@ export function simulationSection(result: Simulated | undefined): Section {
     lines: result && [
       {
         part: 'pipeline',
-        what: 'worlds in which every invariant held after every event, and which converged within one reconcile',
+        what: `worlds in which every invariant held after every event, and which converged within one reconcile${brokenOnes(result)}`,
         run: result.worlds,
         held: result.worlds - result.failed.length,
       },
@@ -115,4 +115,11 @@ export function simulationSection(result: Simulated | undefined): Section {
         ]
       : [],
   };
+}
+
+/** Which worlds broke and by what: where only the summary is kept, it is all that there is to replay one. */
+function brokenOnes({ failed }: Simulated): string {
+  return failed
+    .map(({ plan, outcome }) => ` (seed ${plan.seed} broke: ${outcome.violations[0]?.invariant})`)
+    .join('');
 }

@@ -19,6 +19,8 @@ export interface Line extends Watched {
   readonly host: string;
   /** Rotations that had begun when one that was given up moved AWSCURRENT even so, to the login that they were to use. */
   readonly undercut: Set<string>;
+  /** Rotations that somebody took AWSPENDING from. A run of one that was under way may put it back. */
+  readonly abandoned: Set<string>;
   invocations: number;
 }
 
@@ -71,6 +73,7 @@ export async function addLine(world: World, index: number): Promise<void> {
     passwords: new Set([password]),
     effects: new Set(),
     undercut: new Set(),
+    abandoned: new Set(),
     current: undefined,
     rotations: 0,
     mirroredAt: -1,

@@ -21,7 +21,9 @@ export async function takeStep(world: World, event: RotationEvent, line: Line): 
   try {
     await step(world, event, line);
   } catch (error) {
-    const isRight = error instanceof OvertakenError && line.undercut.has(event.ClientRequestToken);
+    const token = event.ClientRequestToken;
+    const isRight =
+      line.abandoned.has(token) || (error instanceof OvertakenError && line.undercut.has(token));
     const isQuiet = troubles.quietFor(quietMs, `${line.index}/`, beganAt);
     if (!isRight && isQuiet && (await isStillWanted(engine, event))) {
       oracle.violated('no step fails by itself', line.secret, `${event.Step}: ${nameOf(error)}`);
@@ -112,6 +114,7 @@ async function abandon({ engine }: World, line: Line): Promise<boolean> {
   const { VersionIdsToStages = {} } = await engine.DescribeSecret({ SecretId: line.arn });
   for (const [versionId, stages] of Object.entries(VersionIdsToStages)) {
     if (!stages.includes('AWSPENDING') || stages.includes('AWSCURRENT')) continue;
+    line.abandoned.add(versionId);
     await engine.UpdateSecretVersionStage({
       SecretId: line.arn,
       VersionStage: 'AWSPENDING',
