@@ -11,11 +11,11 @@ const asking =
   (output: string): AskReconciler =>
   async (flags, request) => {
     const { LambdaClient } = await import('@aws-sdk/client-lambda');
-    const { ask } = await import('../functions/reconcile-fleet/ask.ts');
+    const { askFunction } = await import('../shared/aws/ask-function.ts');
     const deployment = await openDeployment(flags);
     // Its answer may take as long as the function may run; asked twice, it would run twice.
     const client = new LambdaClient({ ...deployment.aws, maxAttempts: 1 });
-    return ask(client, deployment.output(output), request);
+    return askFunction(client, deployment.output(output), request);
   };
 
 export const askReconciler = asking('ReconcileFleetFunctionArn');

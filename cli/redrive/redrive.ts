@@ -8,7 +8,7 @@ import {
   type SQSClient,
 } from '@aws-sdk/client-sqs';
 import pMap from 'p-map';
-import { ask, FunctionFailedError, FunctionNotReachedError } from '../../functions/reconcile-fleet/ask.ts';
+import { askFunction, FunctionFailedError, FunctionNotReachedError } from '../../shared/aws/ask-function.ts';
 import { letterOf } from './letter.ts';
 
 export interface Redriven {
@@ -85,7 +85,7 @@ export const redriveCalls = (
       return { for: '?', cause: '?', outcome: 'kept', why: 'it names no function of this deployment' };
     const { functionName, payload, cause } = letter;
     try {
-      await ask(lambda, functionName, JSON.parse(payload));
+      await askFunction(lambda, functionName, JSON.parse(payload));
       return { for: functionName, cause, outcome: 'delivered' };
     } catch (error) {
       return { for: functionName, cause, outcome: 'kept', why: whyKept(error) };

@@ -1,6 +1,6 @@
 import type { LambdaClient } from '@aws-sdk/client-lambda';
-import { revocationOutcome } from '../revoke-superseded/revoke-superseded.ts';
-import { ask, FunctionFailedError, FunctionNotReachedError } from './ask.ts';
+import { askFunction, FunctionFailedError, FunctionNotReachedError } from '../../shared/aws/ask-function.ts';
+import { revocationOutcome } from '../../shared/grace/revocation-outcome.ts';
 import type { ReconcileParts } from './kind.ts';
 
 /**
@@ -14,7 +14,7 @@ export function askedFunctions(
   return {
     async takeStep(Step, SecretId, ClientRequestToken) {
       try {
-        await ask(client, rotate, { Step, SecretId, ClientRequestToken });
+        await askFunction(client, rotate, { Step, SecretId, ClientRequestToken });
         return undefined;
       } catch (error) {
         if (error instanceof FunctionFailedError) return error.errorClass;
@@ -23,7 +23,7 @@ export function askedFunctions(
       }
     },
     async revoke(ended) {
-      return revocationOutcome.parse(await ask(client, revoke, ended));
+      return revocationOutcome.parse(await askFunction(client, revoke, ended));
     },
   };
 }

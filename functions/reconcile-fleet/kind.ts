@@ -2,12 +2,12 @@ import type { SchedulerClient } from '@aws-sdk/client-scheduler';
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { GraceEnded } from '../../events/grace-ended/event.ts';
 import type { FleetSecret } from '../../shared/fleet/secrets.ts';
+import type { RevocationOutcome } from '../../shared/grace/revocation-outcome.ts';
 import type { GraceSchedule } from '../../shared/grace/schedule.ts';
 import type { AppliedDeclarations } from '../../shared/provisioning/declarations-state.ts';
 import type { Finding } from '../../shared/reconciliation/finding.ts';
+import type { Step } from '../../shared/rotation/rotation.ts';
 import type { Turn } from '../../shared/secrets-manager/pace.ts';
-import type { RevocationOutcome } from '../revoke-superseded/revoke-superseded.ts';
-import type { Step } from '../rotate-secret/rotate-secret.ts';
 
 export interface ReconcileParts {
   readonly secretsManager: SecretsManagerClient;

@@ -5,9 +5,9 @@ import type { Finding } from '../../shared/reconciliation/finding.ts';
 import { attemptAgain, rotateOnce } from '../../shared/reconciliation/rotate-once.ts';
 import { type Advice, adviceFor, causeOf, explained } from '../../shared/reconciliation/stuck.ts';
 import { stuckAfterMs } from '../../shared/reconciliation/suspicions.ts';
+import { steps } from '../../shared/rotation/rotation.ts';
 import { called } from '../../shared/secrets-manager/errors.ts';
 import { releasePending } from '../../shared/secrets-manager/versions.ts';
-import { steps } from '../rotate-secret/rotate-secret.ts';
 import { finding, type Kind, type ReconcileParts } from './kind.ts';
 import { afterFailure } from './step-failure.ts';
 

@@ -1,3 +1,4 @@
+import type { FunctionNotReachedError } from '../../shared/aws/ask-function.ts';
 import type { InvalidSecretError } from '../../shared/credential/errors.ts';
 import type { NotPendingError, UnknownVersionError } from '../../shared/rotation/errors.ts';
 import type {
@@ -6,7 +7,6 @@ import type {
   TargetUnreachableError,
 } from '../../shared/rotators/errors.ts';
 import type { SecretsManagerError } from '../../shared/secrets-manager/errors.ts';
-import type { FunctionNotReachedError } from './ask.ts';
 
 /**
  * What becomes of a stuck rotation after one of its steps failed.

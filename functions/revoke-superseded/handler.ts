@@ -4,11 +4,12 @@ import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import middy from '@middy/core';
 import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
+import type { RevocationOutcome } from '../../shared/grace/revocation-outcome.ts';
 import { eventBus } from '../../shared/notification/event-bus.ts';
 import { counting } from '../../shared/observability/metrics.ts';
 import { observed } from '../../shared/observability/observed.ts';
 import { secretsManagerTime } from '../../shared/secrets-manager/time.ts';
-import { type RevocationOutcome, revokeSuperseded } from './revoke-superseded.ts';
+import { revokeSuperseded } from './revoke-superseded.ts';
 
 const environment = parsed(
   'The environment of revoke-superseded',

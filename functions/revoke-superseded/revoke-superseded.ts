@@ -1,12 +1,12 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import pMap from 'p-map';
-import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
 import { credentialRevoked } from '../../events/credential-revoked/event.ts';
 import { graceEnded } from '../../events/grace-ended/event.ts';
 import { adminArnOf, type CredentialEntry, credentialsIn } from '../../shared/credential/credentials-in.ts';
 import { InvalidSecretError } from '../../shared/credential/errors.ts';
 import type { SecretJson } from '../../shared/credential/secret-json.ts';
+import type { RevocationOutcome } from '../../shared/grace/revocation-outcome.ts';
 import { describeSecret, listVersions } from '../../shared/labels/read.ts';
 import { agentIdOf, graceMsOf, isManaged } from '../../shared/labels/tags.ts';
 import type { EventBus } from '../../shared/notification/event-bus.ts';
@@ -33,10 +33,6 @@ export interface RevokeSupersededDependencies {
   /** Secrets Manager's time: versions are dated by it. */
   readonly now: () => Date;
 }
-
-/** What became of a superseded version: `revoked`, or why nothing was. */
-export const revocationOutcome = z.enum(['revoked', 'not managed', 'not superseded', 'pruned', 'in use']);
-export type RevocationOutcome = z.output<typeof revocationOutcome>;
 
 /**
  * Makes the target refuse what a rotation superseded. The call is a hint: what is revoked is judged from the labels, and from

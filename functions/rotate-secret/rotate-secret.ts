@@ -10,12 +10,10 @@ import type { Count } from '../../shared/observability/metrics.ts';
 import { createSecret } from '../../shared/rotation/create-secret.ts';
 import { SecretNotAllowedError } from '../../shared/rotation/errors.ts';
 import { finishSecret } from '../../shared/rotation/finish-secret.ts';
-import type { Rotation, RotationParts } from '../../shared/rotation/rotation.ts';
+import { type Rotation, type RotationParts, type Step, steps } from '../../shared/rotation/rotation.ts';
 import { setSecret } from '../../shared/rotation/set-secret.ts';
 import { testSecret } from '../../shared/rotation/test-secret.ts';
 
-/** In the order in which Secrets Manager asks for them. */
-export const steps = ['createSecret', 'setSecret', 'testSecret', 'finishSecret'] as const;
 const rotationEvent = z.object({
   Step: z.enum(steps),
   /** Both are logged. */
@@ -26,7 +24,6 @@ const rotationEvent = z.object({
   ClientRequestToken: versionId,
   RotationToken: z.string().min(36).max(256).optional(),
 });
-export type Step = (typeof steps)[number];
 
 export interface RotateSecretDependencies extends RotationParts {
   readonly bus: EventBus;

@@ -1,5 +1,9 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 
+/** In the order in which Secrets Manager asks for them. */
+export const steps = ['createSecret', 'setSecret', 'testSecret', 'finishSecret'] as const;
+export type Step = (typeof steps)[number];
+
 /** One rotation of one secret; its id is the token, which is the id of the version that it makes. */
 export interface Rotation {
   readonly secretArn: string;

@@ -1,10 +1,11 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { rotateSecret, steps } from '../../../functions/rotate-secret/rotate-secret.ts';
+import { rotateSecret } from '../../../functions/rotate-secret/rotate-secret.ts';
 import type { Postgres } from '../../../local/postgres/server.ts';
 import { createEngine } from '../../../local/secrets-manager/engine.ts';
 import { SecretJson } from '../../../shared/credential/secret-json.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
+import { steps } from '../../../shared/rotation/rotation.ts';
 import { functionArn } from '../../integration/reconciliation/fleet.ts';
 import { clientOf, putSecrets, witness } from '../../integration/rotation/in-process.ts';
 import { adminOf, agentOn, asAgent, postgresForTests } from '../../integration/rotation/setting.ts';

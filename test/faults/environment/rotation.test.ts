@@ -10,14 +10,13 @@ import type { Postgres } from '../../../local/postgres/server.ts';
 import { type SecretsManager, startSecretsManager } from '../../../local/secrets-manager/http.ts';
 import { SecretJson } from '../../../shared/credential/secret-json.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
+import { type Step, steps } from '../../../shared/rotation/rotation.ts';
 import { type Fault, type Microburst, startMicroburst } from '../../integration/microburst.ts';
 import { putSecrets, witness } from '../../integration/rotation/in-process.ts';
 import { adminOf, agentOn, asAgent, postgresForTests } from '../../integration/rotation/setting.ts';
 import { type PostgresProxy, startPostgresProxy } from './postgres-proxy.ts';
 
 const functionArn = 'arn:aws:lambda:eu-central-1:000000000000:function:rotate';
-const steps = ['createSecret', 'setSecret', 'testSecret', 'finishSecret'] as const;
-type Step = (typeof steps)[number];
 
 const parts = new AsyncDisposableStack();
 let aws: SecretsManager;

@@ -15,7 +15,6 @@ import { revokeSuperseded } from '../../../functions/revoke-superseded/revoke-su
 import {
   type RotateSecretDependencies,
   rotateSecret,
-  type Step,
 } from '../../../functions/rotate-secret/rotate-secret.ts';
 import { createClock } from '../../../local/secrets-manager/clock.ts';
 import { dispatch } from '../../../local/secrets-manager/dispatch.ts';
@@ -29,6 +28,7 @@ import type { OutgoingEvent } from '../../../shared/notification/event-bus.ts';
 import { type Declaration, readDeclaration } from '../../../shared/provisioning/declaration.ts';
 import type { KnownDeclaration } from '../../../shared/provisioning/declarations-state.ts';
 import { findingsState } from '../../../shared/reconciliation/report-findings.ts';
+import type { Step } from '../../../shared/rotation/rotation.ts';
 import { commandsOf } from '../../runbook/page.ts';
 import { clientOf, witness } from '../rotation/in-process.ts';
 import { adminOf, agentOn, type postgresForTests } from '../rotation/setting.ts';

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { FunctionNotReachedError } from '../../../functions/reconcile-fleet/ask.ts';
 import { afterFailure } from '../../../functions/reconcile-fleet/step-failure.ts';
+import { FunctionNotReachedError } from '../../../shared/aws/ask-function.ts';
 import { InvalidSecretError } from '../../../shared/credential/errors.ts';
 import { NotPendingError, UnknownVersionError } from '../../../shared/rotation/errors.ts';
 import {

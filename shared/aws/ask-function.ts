@@ -1,7 +1,7 @@
 import { InvokeCommand, type LambdaClient, LambdaServiceException } from '@aws-sdk/client-lambda';
 import * as z from 'zod';
-import { errorCodeOf } from '../../shared/aws/errors.ts';
-import { errorClassOf } from '../../shared/observability/error-class.ts';
+import { errorClassOf } from '../observability/error-class.ts';
+import { errorCodeOf } from './errors.ts';
 
 /** Lambda didn't get to call the function, or its answer was lost: throttled, out of order, out of reach. Ask again later. */
 export class FunctionNotReachedError extends Error {
@@ -33,7 +33,11 @@ const failure = z.object({ errorType: z.string().regex(/^[\w.]{1,64}$/) });
  *
  * @throws FunctionNotReachedError, FunctionFailedError
  */
-export async function ask(client: LambdaClient, functionName: string, event: unknown): Promise<unknown> {
+export async function askFunction(
+  client: LambdaClient,
+  functionName: string,
+  event: unknown,
+): Promise<unknown> {
   const { FunctionError, Payload } = await client
     .send(new InvokeCommand({ FunctionName: functionName, Payload: JSON.stringify(event) }))
     .catch((error: unknown) => {

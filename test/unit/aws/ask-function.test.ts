@@ -2,9 +2,9 @@ import { Readable } from 'node:stream';
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { describe, expect, it } from 'vitest';
-import { ask } from '../../../functions/reconcile-fleet/ask.ts';
 import { askedFunctions } from '../../../functions/reconcile-fleet/ask-functions.ts';
 import { complete } from '../../../functions/reconcile-fleet/rotation-stuck.ts';
+import { askFunction } from '../../../shared/aws/ask-function.ts';
 import { fleetSecret } from '../fleet/fleet-secret.ts';
 
 /** The SDK's client, answered as Lambda answers. */
@@ -37,13 +37,15 @@ const functions = { rotate: 'rotate-secret', revoke: 'revoke-superseded' };
 
 describe('a function that is asked', () => {
   it('gives its answer, or none', async () => {
-    expect(await ask(lambda('{"a":1}'), 'f', {})).toEqual({ a: 1 });
-    expect(await ask(lambda(''), 'f', {})).toBeNull();
+    expect(await askFunction(lambda('{"a":1}'), 'f', {})).toEqual({ a: 1 });
+    expect(await askFunction(lambda(''), 'f', {})).toBeNull();
   });
 
   it('and fails is told by the class of its error, never by the message', async () => {
     const body = JSON.stringify({ errorType: 'AlternateTakenError', errorMessage: 'hunter2' });
-    const error: unknown = await ask(lambda(body, failed), 'f', {}).catch((thrown: unknown) => thrown);
+    const error: unknown = await askFunction(lambda(body, failed), 'f', {}).catch(
+      (thrown: unknown) => thrown,
+    );
     expect(error).toMatchObject({ name: 'FunctionFailedError', errorClass: 'AlternateTakenError' });
     expect(String(error)).not.toContain('hunter2');
     expect(await askedFunctions(lambda(body, failed), functions).takeStep('setSecret', 'arn', 'token')).toBe(
@@ -56,8 +58,8 @@ describe('a function that is asked', () => {
       status: 403,
       headers: { 'x-amzn-errortype': 'AccessDeniedException' },
     });
-    await expect(ask(refused, 'f', {})).rejects.toThrow(/AccessDenied|f failed/);
-    await expect(ask(refused, 'f', {})).rejects.not.toThrow(/hunter2/);
+    await expect(askFunction(refused, 'f', {})).rejects.toThrow(/AccessDenied|f failed/);
+    await expect(askFunction(refused, 'f', {})).rejects.not.toThrow(/hunter2/);
   });
 
   it.each([
