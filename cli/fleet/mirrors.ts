@@ -2,7 +2,8 @@ import pMap from 'p-map';
 import type { FleetSecret } from '../../shared/fleet/secrets.ts';
 import { versionWith } from '../../shared/labels/stages.ts';
 import type { Vault } from '../../shared/vault/client.ts';
-import { mirrorPath } from '../../shared/vault/mirror.ts';
+import { mirrorPath } from '../../shared/vault/mirror-path.ts';
+import { stampOf } from '../../shared/vault/mirror-stamp.ts';
 import { sentenceOf } from '../failure.ts';
 
 export interface MirrorStatus {
@@ -36,8 +37,8 @@ async function mirrorOf(secret: FleetSecret, vault: Pick<Vault, 'readMetadata'>)
   const { arn, agentId, tags } = secret;
   const key = await vault.readMetadata(mirrorPath(tags['keyturn:mirror'] ?? '', agentId));
   if (!key) return { state: 'missing' };
-  const { keyturn_secret: owner, keyturn_version_id: stamped, keyturn_kv_version: ofVersion } = key.custom;
-  if (owner !== arn) return { state: 'foreign' };
-  if (stamped !== versionWith('AWSCURRENT', secret)) return { state: 'behind' };
-  return { state: ofVersion === String(key.currentVersion) ? 'current' : 'changed' };
+  const stamp = stampOf(key);
+  if (stamp.secretArn !== arn) return { state: 'foreign' };
+  if (stamp.versionId !== versionWith('AWSCURRENT', secret)) return { state: 'behind' };
+  return { state: stamp.kvVersion === String(key.currentVersion) ? 'current' : 'changed' };
 }

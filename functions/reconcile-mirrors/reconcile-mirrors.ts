@@ -10,7 +10,8 @@ import {
 } from '../../shared/reconciliation/mirrors/mirror-finding.ts';
 import { type MirrorsLook, reconcileMirrors } from '../../shared/reconciliation/mirrors/reconcile-mirrors.ts';
 import { type ReportParts, reportFindings } from '../../shared/reconciliation/report-findings.ts';
-import { type MirrorParts, releaseMirror } from '../../shared/vault/mirror.ts';
+import type { MirrorParts } from '../../shared/vault/examine-mirror.ts';
+import { releaseMirror } from '../../shared/vault/mirror.ts';
 import { type MirrorsReport, mirrorsRequest, type releaseAnswer } from './requests.ts';
 
 export interface MirrorRunParts extends MirrorParts {

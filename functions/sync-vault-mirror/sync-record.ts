@@ -6,7 +6,8 @@ import { secretLabelUpdated } from '../../events/secret-label-updated/event.ts';
 import { errorClassOf } from '../../shared/observability/error-class.ts';
 import type { Count } from '../../shared/observability/metrics.ts';
 import { parsedJson } from '../../shared/parsed-json.ts';
-import { type MirrorParts, syncMirror } from '../../shared/vault/mirror.ts';
+import type { MirrorParts } from '../../shared/vault/examine-mirror.ts';
+import { syncMirror } from '../../shared/vault/mirror.ts';
 
 /** A message's body. */
 const labelMoved = z.string().transform(parsedJson).pipe(secretLabelUpdated);

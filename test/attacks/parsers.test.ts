@@ -18,7 +18,7 @@ import { postgresLogin } from '../../shared/rotators/postgres/credential.ts';
 import { rotatorOf } from '../../shared/rotators/registry.ts';
 import { connectVault } from '../../shared/vault/client.ts';
 import { vaultLogin } from '../../shared/vault/login.ts';
-import { mirrorPath } from '../../shared/vault/mirror.ts';
+import { mirrorPath } from '../../shared/vault/mirror-path.ts';
 import { vaultSettings } from '../../shared/vault/settings.ts';
 
 const canary = 'canary-5f2e19c0d7';

@@ -2,13 +2,7 @@ import { SecretTagError } from '../../labels/tags.ts';
 import { longestLagMs } from '../../secrets-manager/lag.ts';
 import type { Key } from '../../vault/client.ts';
 import { CasMismatchError } from '../../vault/errors.ts';
-import {
-  type ExaminedMirror,
-  examineMirror,
-  type MirrorParts,
-  mirrorPath,
-  stampOf,
-} from '../../vault/mirror.ts';
+import { type ExaminedMirror, examineMirror, type MirrorParts } from '../../vault/examine-mirror.ts';
 import {
   MirrorNameError,
   MirrorPathError,
@@ -16,6 +10,8 @@ import {
   MirrorValueError,
   StaleReadError,
 } from '../../vault/mirror-errors.ts';
+import { mirrorPath } from '../../vault/mirror-path.ts';
+import { stampOf } from '../../vault/mirror-stamp.ts';
 import { explanations, type MirrorFinding, type MirrorKind } from './mirror-finding.ts';
 import type { MirroredSecret } from './mirrored-secrets.ts';
 

@@ -3,7 +3,8 @@ import pMap from 'p-map';
 import { isManaged } from '../../labels/tags.ts';
 import { called } from '../../secrets-manager/errors.ts';
 import type { Vault } from '../../vault/client.ts';
-import { type MirrorParts, stampOf } from '../../vault/mirror.ts';
+import type { MirrorParts } from '../../vault/examine-mirror.ts';
+import { stampOf } from '../../vault/mirror-stamp.ts';
 import type { LookOptions } from './look-at-mirror.ts';
 import { explanations, type MirrorFinding } from './mirror-finding.ts';
 

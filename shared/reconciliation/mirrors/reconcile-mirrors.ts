@@ -1,7 +1,7 @@
 import pMap from 'p-map';
 import { errorClassOf } from '../../observability/error-class.ts';
 import { guarded, VaultGivenUpError } from '../../vault/breaker.ts';
-import type { MirrorParts } from '../../vault/mirror.ts';
+import type { MirrorParts } from '../../vault/examine-mirror.ts';
 import { type LookOptions, lookAtMirror } from './look-at-mirror.ts';
 import type { MirrorFinding } from './mirror-finding.ts';
 import { type MirroredSecret, mirroredSecrets } from './mirrored-secrets.ts';

@@ -147,7 +147,7 @@ export const defects: readonly Defect[] = [
   defect(
     // Two guards stand in the way, against what is mirrored and against the event: both ask this.
     'a mirror that takes an older read for newer',
-    'shared/vault/mirror.ts',
+    'shared/vault/examine-mirror.ts',
     "return labels.includes('AWSPREVIOUS') || labels.length === 0;",
     'return labels.length >= 0;',
   ),
@@ -213,9 +213,9 @@ export const defects: readonly Defect[] = [
   ),
   defect(
     'a mirror is removed before it is written anew',
-    'shared/vault/mirror.ts',
-    '    await writeStamp(await vault.writeData(path, current.value, key?.currentVersion ?? 0));',
-    '    if (key) await vault.remove(path);\n    if (key) await vault.writeCustomMetadata(path, claim);\n    await writeStamp(await vault.writeData(path, current.value, 0));',
+    'shared/vault/examine-mirror.ts',
+    '  await writeStamp(await vault.writeData(path, current.value, key?.currentVersion ?? 0));',
+    '  if (key) await vault.remove(path);\n  if (key) await vault.writeCustomMetadata(path, claimed(custom, secretArn));\n  await writeStamp(await vault.writeData(path, current.value, 0));',
   ),
   defect(
     'the reconciler promotes what nobody has tested',

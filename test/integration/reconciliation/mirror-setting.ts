@@ -21,7 +21,8 @@ import type { MirrorFinding } from '../../../shared/reconciliation/mirrors/mirro
 import { type FindingsState, findingsState } from '../../../shared/reconciliation/report-findings.ts';
 import { appRoleLogin, connectVault, type Vault } from '../../../shared/vault/client.ts';
 import { mirrorDigest } from '../../../shared/vault/digest.ts';
-import { type MirrorParts, syncMirror } from '../../../shared/vault/mirror.ts';
+import type { MirrorParts } from '../../../shared/vault/examine-mirror.ts';
+import { syncMirror } from '../../../shared/vault/mirror.ts';
 import { commandsOf } from '../../runbook/page.ts';
 import { clientOf } from '../rotation/in-process.ts';
 import { dynamoClientOf, type InMemoryTable } from './dynamodb.ts';

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { OpenBao } from '../../../local/openbao/server.ts';
 import { reconcileMirrors } from '../../../shared/reconciliation/mirrors/reconcile-mirrors.ts';
 import type { Vault } from '../../../shared/vault/client.ts';
-import { type MirrorParts, syncMirror } from '../../../shared/vault/mirror.ts';
+import type { MirrorParts } from '../../../shared/vault/examine-mirror.ts';
+import { syncMirror } from '../../../shared/vault/mirror.ts';
 import { type Mirrors, mirrorsIn, vaultForMirrors } from './mirror-setting.ts';
 
 let bao: OpenBao;

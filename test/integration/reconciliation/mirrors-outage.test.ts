@@ -4,7 +4,8 @@ import * as z from 'zod';
 import type { OpenBao } from '../../../local/openbao/server.ts';
 import type { Vault } from '../../../shared/vault/client.ts';
 import { VaultUnreachableError } from '../../../shared/vault/errors.ts';
-import { type MirrorParts, syncMirror } from '../../../shared/vault/mirror.ts';
+import type { MirrorParts } from '../../../shared/vault/examine-mirror.ts';
+import { syncMirror } from '../../../shared/vault/mirror.ts';
 import { functions, ofType } from '../../unit/deployment/template.ts';
 import { counted, type Mirrors, mirrorsIn, vaultForMirrors } from './mirror-setting.ts';
 
