@@ -6,6 +6,7 @@ import {
   createAgentVault,
   kubernetesLogin,
   tokenFileLogin,
+  type VaultLogin,
 } from '../agent/index.ts';
 import { assertReach, BeyondLoopbackError, startSidecar } from '../agent/sidecar/server.ts';
 import {
@@ -31,7 +32,11 @@ interface AgentFlags {
   readonly instanceId?: string;
   readonly region?: string;
   readonly vaultAddress?: string;
+  readonly vaultNamespace?: string;
+  readonly vaultMount: string;
   readonly vaultRole?: string;
+  readonly vaultAuthMount: string;
+  readonly serviceAccountTokenFile?: string;
   readonly vaultTokenFile?: string;
 }
 
@@ -54,7 +59,11 @@ export function agentCommand(): Command {
     .option('--stale-seconds <seconds>', 'the most, while Secrets Manager is out of reach', whole, 3_600)
     .option('--max-secrets <number>', 'secrets held at a time', whole, 1_000)
     .option('--vault-address <url>', 'read Vault or OpenBao too, at /vault/get?path=')
+    .option('--vault-namespace <namespace>', 'of HCP Vault, Vault Enterprise or OpenBao')
+    .option('--vault-mount <mount>', 'where its KV v2 is', 'secret')
     .option('--vault-role <role>', "log in to it by the pod's service account, with this role")
+    .option('--vault-auth-mount <mount>', "where its Kubernetes login is: the cluster's own", 'kubernetes')
+    .option('--service-account-token-file <path>', "a projected token's, where its audience is Vault's")
     .option('--vault-token-file <path>', 'or by a token that another process keeps there')
     .option('--region <region>', "default: as the AWS SDK's")
     .addHelpText(
@@ -99,16 +108,28 @@ async function serve(flags: AgentFlags): Promise<void> {
 }
 
 function vaultOf(flags: AgentFlags): AgentVault | undefined {
-  const { vaultAddress, vaultRole, vaultTokenFile, ttlSeconds, staleSeconds } = flags;
+  const { vaultAddress, vaultNamespace, vaultMount, ttlSeconds, staleSeconds } = flags;
   if (vaultAddress === undefined) return undefined;
-  const times = { ttlMs: ttlSeconds * 1_000, staleMs: staleSeconds * 1_000 };
-  if (vaultTokenFile !== undefined) {
-    return createAgentVault({ address: vaultAddress, login: tokenFileLogin(vaultTokenFile), ...times });
-  }
-  if (vaultRole !== undefined) {
-    return createAgentVault({ address: vaultAddress, login: kubernetesLogin({ role: vaultRole }), ...times });
-  }
-  throw new CalledWronglyError('--vault-address needs --vault-role or --vault-token-file');
+  return createAgentVault({
+    address: vaultAddress,
+    ...(vaultNamespace !== undefined && { namespace: vaultNamespace }),
+    mount: vaultMount,
+    login: vaultLoginOf(flags),
+    ttlMs: ttlSeconds * 1_000,
+    staleMs: staleSeconds * 1_000,
+  });
+}
+
+function vaultLoginOf(flags: AgentFlags): VaultLogin {
+  const { vaultRole, vaultAuthMount, serviceAccountTokenFile, vaultTokenFile } = flags;
+  if (vaultTokenFile !== undefined) return tokenFileLogin(vaultTokenFile);
+  if (vaultRole === undefined)
+    throw new CalledWronglyError('--vault-address needs --vault-role or --vault-token-file');
+  return kubernetesLogin({
+    role: vaultRole,
+    mount: vaultAuthMount,
+    ...(serviceAccountTokenFile !== undefined && { tokenPath: serviceAccountTokenFile }),
+  });
 }
 
 function whole(text: string): number {
