@@ -113,6 +113,7 @@ function messageOf(
     what: recovered ? `rotation of ${secret} works again` : `rotation of ${secret} failed`,
     backend: `rotation:${secret}`,
     state,
+    urgency: recovered ? 'none' : errorClass === 'ConfusedDeputyError' ? 'page' : 'ticket',
     since,
     at,
     affects: recovered

@@ -13,9 +13,10 @@ export function alertMessage(
     ...(problem && { reason: problem.reason }),
     backend,
     state,
+    urgency: state === 'recovered' ? 'none' : state === 'degraded' ? 'ticket' : 'page',
     since,
     at,
-    affects: affected(backend),
+    affects: state === 'recovered' ? 'nothing any more' : affected(backend),
     runbook: `${runbookUrl}/backend-unhealthy.md`,
   };
 }
@@ -23,5 +24,5 @@ export function alertMessage(
 function affected(backend: string): string {
   if (backend === 'secrets-manager') return 'every rotation, and agents whose cache has expired';
   if (backend === 'vault') return 'mirrors in Vault and the agents that read them';
-  return `rotations and agents of ${backend}`;
+  return `rotations on ${backend}, and agents that can't reach it either`;
 }

@@ -1,9 +1,12 @@
 import { PublishCommand, type SNSClient } from '@aws-sdk/client-sns';
 import { calledAws } from '../aws/errors.ts';
 
+/** `page`: somebody is to look now. `ticket`: in the morning. `none`: nothing is to be done. */
+export type Urgency = 'page' | 'ticket' | 'none';
+
 /**
- * What on-call gets, with the `stage` that `alertsTo` adds: for a person to read, and for a machine to sort by `backend` and
- * `state`. Identifiers and times only.
+ * What on-call gets, with the stage, account and region that `alertsTo` adds: for a person to read, and for a machine to sort by
+ * `backend`, `state` and `urgency`. Identifiers and times only.
  */
 export interface AlertMessage {
   readonly what: string;
@@ -12,9 +15,12 @@ export interface AlertMessage {
   /** `secrets-manager`, `vault`, `target {name}`, `rotation:{secret}` or `finding:{kind}`. An episode opens and ends under one name. */
   readonly backend: string;
   readonly state: 'degraded' | 'unhealthy' | 'failed' | 'found' | 'recovered';
+  readonly urgency: Urgency;
   readonly since: string;
   readonly at: string;
   readonly affects: string;
+  /** Which secrets, and what became of each. */
+  readonly secrets?: readonly string[];
   readonly runbook: string;
   readonly step?: string;
   readonly errorClass?: string;
@@ -24,8 +30,8 @@ export interface AlertMessage {
 export type SendAlert = (message: AlertMessage, signal: AbortSignal) => Promise<void>;
 
 /**
- * Publishes alerts on one topic. Each begins with the stage of the deployment that it is of: whoever reads it is about to run
- * commands on one.
+ * Publishes alerts on one topic. Each begins with the deployment that it is of, stage, account and region: whoever reads it is about
+ * to run commands on one.
  *
  * @example
  * const send = alertsTo(new SNSClient(), { topicArn, stage: 'prod' });
@@ -34,16 +40,18 @@ export function alertsTo(
   client: SNSClient,
   { topicArn, stage }: { readonly topicArn: string; readonly stage: string },
 ): SendAlert {
+  const [, , , region, account] = topicArn.split(':');
   return async (message, abortSignal) => {
     await calledAws('sns:Publish', () =>
       client.send(
         new PublishCommand({
           TopicArn: topicArn,
           Subject: subject(stage, message.what),
-          Message: JSON.stringify({ stage, ...message }, null, 2),
+          Message: JSON.stringify({ stage, account, region, ...message }, null, 2),
           MessageAttributes: {
             backend: { DataType: 'String', StringValue: message.backend },
             state: { DataType: 'String', StringValue: message.state },
+            urgency: { DataType: 'String', StringValue: message.urgency },
           },
         }),
         { abortSignal },

@@ -3,7 +3,7 @@ import type { Finding } from './finding.ts';
 
 /** The secrets that one kind of finding is open for: an episode, from the first that is found until none is left. */
 export interface OpenFindings {
-  /** Digests of their ARNs, short enough for ten thousand of them to fit into one record. */
+  /** By `entryOf`: short enough for ten thousand of them to fit into one record. */
   readonly open: readonly string[];
   /** When the episode began. */
   readonly since?: string;
@@ -25,13 +25,15 @@ export interface Look<Found extends Finding = Finding> {
   readonly began: Date;
 }
 
-/** What on-call is told: once when secrets are newly found, and once when none is left. */
+/** What on-call is told: once when secrets are newly found, once more of one that turns out to need a person, and once when none is left. */
 export interface FindingsAlert {
   readonly state: 'found' | 'recovered';
   readonly since: string;
   readonly at: string;
-  /** How many are newly found. */
+  /** How many are told of. */
   readonly count: number;
+  /** How many of them need a person. */
+  readonly needPerson?: number;
   /** The first of them. */
   readonly examples: readonly Pick<Finding, 'secret' | 'explanation' | 'outcome'>[];
 }
@@ -49,13 +51,34 @@ export function newly<Found extends Finding>(
   { findings, began }: Look<Found>,
   now: Date,
 ): readonly Found[] {
-  const known = new Set([...before.open, ...changedSince(began, before, now)]);
+  const known = new Set([...before.open.map(digestOf), ...changedSince(began, before, now)]);
   return findings.filter(({ secretArn }) => !known.has(digest(secretArn)));
 }
 
+/** The findings that on-call was told of as repaired or waiting, and that need a person by now. */
+function escalated<Found extends Finding>(
+  before: OpenFindings,
+  { findings, began }: Look<Found>,
+  now: Date,
+): readonly Found[] {
+  const changed = new Set(changedSince(began, before, now));
+  const calm = new Set(before.open.filter((entry) => !asksForPerson(entry)));
+  return findings.filter((one) => {
+    const arn = digest(one.secretArn);
+    return needsPerson(one) && calm.has(arn) && !changed.has(arn);
+  });
+}
+
+const needsPerson = ({ outcome }: Pick<Finding, 'outcome'>): boolean => outcome === 'needs a person';
+
+/** How an open finding is kept: the digest of its secret's ARN, and a mark where on-call was told that it needs a person. */
+const entryOf = (finding: Finding): string => digest(finding.secretArn) + (needsPerson(finding) ? '!' : '');
+const asksForPerson = (entry: string): boolean => entry.endsWith('!');
+const digestOf = (entry: string): string => (asksForPerson(entry) ? entry.slice(0, -1) : entry);
+
 /**
  * What a look at the fleet changes; undefined: nothing, so that runs at the same time have a record to themselves who have
- * something to tell. A finding that was there at the last look too is no news, repaired each time or not.
+ * something to tell. A finding that was there at the last look too is no news, repaired each time or not, until it needs a person.
  *
  * Runs may overlap, and a slow one be heard last: of a secret whose finding opened or closed since it began, it says nothing.
  */
@@ -67,24 +90,36 @@ export function looked(
   const at = now.toISOString();
   const since = before.since ?? at;
   const found = newly(before, look, now);
+  const worse = escalated(before, look, now);
   const stays = new Set(look.findings.map(({ secretArn }) => digest(secretArn)));
   for (const arn of changedSince(look.began, before, now)) stays.add(arn);
   const looks = look.checked === 'all' ? undefined : new Set([...look.checked].map(digest));
-  const kept = before.open.filter((arn) => stays.has(arn) || (looks !== undefined && !looks.has(arn)));
-  if (found.length === 0 && kept.length === before.open.length) return undefined;
-  const opened = [...new Set(found.map(({ secretArn }) => digest(secretArn)))];
-  const open = [...kept, ...opened];
+  const kept = before.open.filter((entry) => {
+    const arn = digestOf(entry);
+    return stays.has(arn) || (looks !== undefined && !looks.has(arn));
+  });
+  const told = [...found, ...worse];
+  if (told.length === 0 && kept.length === before.open.length) return undefined;
+  const marked = new Set(worse.map(({ secretArn }) => digest(secretArn)));
+  const opened = [...new Map(found.map((one) => [digest(one.secretArn), entryOf(one)])).entries()];
+  const open = [
+    ...kept.map((entry) => (marked.has(entry) ? `${entry}!` : entry)),
+    ...opened.map(([, entry]) => entry),
+  ];
   const left = new Set(kept);
-  const changes = changedBy([...opened, ...before.open.filter((arn) => !left.has(arn))], before, now);
+  const closed = before.open.filter((entry) => !left.has(entry)).map(digestOf);
+  const changes = changedBy([...opened.map(([arn]) => arn), ...closed], before, now);
   if (open.length === 0) {
     const recovered = { state: 'recovered', since, at, count: 0, examples: [] } as const;
     return { state: { open, changes }, alert: recovered };
   }
-  const examples = found
+  // Those first for which somebody is woken.
+  const examples = [...told.filter(needsPerson), ...told.filter((one) => !needsPerson(one))]
     .slice(0, examplesMax)
     .map(({ secret, explanation, outcome }) => ({ secret, explanation, outcome }));
-  const told = { state: 'found', since, at, count: found.length, examples } as const;
-  return { state: { open, since, changes }, ...(found.length > 0 && { alert: told }) };
+  const needPerson = told.filter(needsPerson).length;
+  const alert = { state: 'found', since, at, count: told.length, needPerson, examples } as const;
+  return { state: { open, since, changes }, ...(told.length > 0 && { alert }) };
 }
 
 /** Changes that a look may be older than. One from the far future is of a clock that was wrong, and would silence all. */

@@ -4,6 +4,7 @@ import type { AlertMessage, SendAlert } from '../notification/alert.ts';
 import type { EventBus, OutgoingEvent } from '../notification/event-bus.ts';
 import { settle } from '../state/outbox.ts';
 import { type Records, recordsOf } from '../state/records.ts';
+import { effectOf, urgent } from './effects.ts';
 import { type Finding, findingOutcome } from './finding.ts';
 import {
   type FindingsAlert,
@@ -26,6 +27,7 @@ const alert = z.object({
   since: z.string(),
   at: z.string(),
   count: z.number(),
+  needPerson: z.number().exactOptional(),
   examples: z.array(
     z.object({
       secret: z.string(),
@@ -73,23 +75,26 @@ export async function reportFindings<Found extends Finding>(
 
 function messageOf(
   kind: string,
-  { state, since, at, count, examples }: FindingsAlert,
+  { state, since, at, count, needPerson = 0, examples }: FindingsAlert,
   runbookUrl: string,
 ): AlertMessage {
   const words = kind.replaceAll('-', ' ');
-  const more = count > examples.length ? `; and ${count - examples.length} more` : '';
+  const ofKind = { backend: `finding:${kind}`, state, since, at, runbook: `${runbookUrl}/${kind}.md` };
+  if (state === 'recovered') {
+    return { what: `no secret is left: ${words}`, ...ofKind, urgency: 'none', affects: 'nothing any more' };
+  }
+  const secrets = count === 1 ? '1 secret' : `${count} secrets`;
+  const asks =
+    needPerson === 0 ? 'nobody is needed' : `${needPerson} need${needPerson === 1 ? 's' : ''} a person`;
+  const more = count > examples.length ? [`and ${count - examples.length} more`] : [];
   return {
-    what: state === 'recovered' ? `no secret any more: ${words}` : `${words}: ${count} secret(s)`,
-    backend: `finding:${kind}`,
-    state,
-    since,
-    at,
-    affects:
-      state === 'recovered'
-        ? 'nothing any more'
-        : examples
-            .map(({ secret, explanation, outcome }) => `${secret}: ${explanation} (${outcome})`)
-            .join('; ') + more,
-    runbook: `${runbookUrl}/${kind}.md`,
+    what: `${words}: ${secrets}, ${asks}`,
+    ...ofKind,
+    urgency: needPerson === 0 ? 'none' : urgent.has(kind) ? 'page' : 'ticket',
+    affects: effectOf(kind),
+    secrets: [
+      ...examples.map(({ secret, explanation, outcome }) => `${secret}: ${explanation} (${outcome})`),
+      ...more,
+    ],
   };
 }

@@ -23,11 +23,12 @@ afterAll(() => {
 });
 let records = recordsInMemory<Rotations, PendingAlert>();
 let now = 0;
+const topicArn = 'arn:aws:sns:eu-central-1:123456789012:keyturn-prod-alerts';
 const hear = (event: unknown) =>
   alertRotationFailure(event, {
     secretsManager: new SecretsManagerClient({ region: 'eu-central-1' }),
     records,
-    send: alertsTo(new SNSClient(), { topicArn: 'arn:alerts', stage: 'prod' }),
+    send: alertsTo(new SNSClient(), { topicArn, stage: 'prod' }),
     runbookUrl: 'https://runbook',
     now: () => new Date(now),
   });
@@ -60,9 +61,12 @@ test('one alert when rotations begin to fail and one when one succeeds, whatever
   expect(messages()).toEqual([
     {
       stage: 'prod',
+      account: '123456789012',
+      region: 'eu-central-1',
       what: 'rotation of agents/billing-7/credentials failed',
       backend: 'rotation:agents/billing-7/credentials',
       state: 'failed',
+      urgency: 'ticket',
       since: '2026-11-24T08:00:00Z',
       at: '2026-11-24T08:00:00Z',
       affects: expect.stringContaining('agent billing-7 keeps working with its current credential'),
@@ -72,9 +76,12 @@ test('one alert when rotations begin to fail and one when one succeeds, whatever
     },
     {
       stage: 'prod',
+      account: '123456789012',
+      region: 'eu-central-1',
       what: 'rotation of agents/billing-7/credentials works again',
       backend: 'rotation:agents/billing-7/credentials',
       state: 'recovered',
+      urgency: 'none',
       since: '2026-11-24T08:00:00Z',
       at: '2026-11-24T09:00:00Z',
       affects: 'nothing any more: agent billing-7 gets the new credential',
@@ -82,9 +89,9 @@ test('one alert when rotations begin to fail and one when one succeeds, whatever
     },
   ]);
   expect(published()[0]).toMatchObject({
-    TopicArn: 'arn:alerts',
+    TopicArn: topicArn,
     Subject: 'Keyturn prod: rotation of agents/billing-7/credentials failed',
-    MessageAttributes: { state: { StringValue: 'failed' } },
+    MessageAttributes: { state: { StringValue: 'failed' }, urgency: { StringValue: 'ticket' } },
   });
 });
 
@@ -113,12 +120,13 @@ const message = {
   since: '',
   at: '',
   affects: '',
+  urgency: 'page',
   runbook: '',
 } as const;
 
 test('a subject is what SNS takes, whatever a backend is called', async () => {
   const what = `Prüfung\n${'x'.repeat(200)}`;
-  await alertsTo(new SNSClient(), { topicArn: 'arn:alerts', stage: 'prüf' })(
+  await alertsTo(new SNSClient(), { topicArn, stage: 'prüf' })(
     { ...message, what },
     new AbortController().signal,
   );
@@ -128,7 +136,7 @@ test('a subject is what SNS takes, whatever a backend is called', async () => {
 
 test('a call of SNS ends when another run may send the alert', async () => {
   const { signal: abortSignal } = new AbortController();
-  await alertsTo(new SNSClient(), { topicArn: 'arn:alerts', stage: 'prod' })(message, abortSignal);
+  await alertsTo(new SNSClient(), { topicArn, stage: 'prod' })(message, abortSignal);
   expect(sns.commandCalls(PublishCommand)[0]?.args).toMatchObject([{}, { abortSignal }]);
 });
 

@@ -5,6 +5,7 @@ import { commands } from '../../../cli/commands.ts';
 import { awsRotationFailed } from '../../../events/aws-rotation-failed/event.ts';
 import { kinds } from '../../../functions/reconcile-fleet/reconcile-fleet.ts';
 import { root } from '../../../local/root.ts';
+import { effectOf } from '../../../shared/reconciliation/effects.ts';
 import { mirrorKinds } from '../../../shared/reconciliation/mirrors/mirror-finding.ts';
 import { followedBy } from '../../runbook/followed-by.ts';
 import { commandsOf, pages } from '../../runbook/page.ts';
@@ -33,6 +34,13 @@ it('each finding and each alert has its page, and each page is one that somebody
   ];
   expect([...new Set(named)].sort()).toEqual(pages.toSorted());
 });
+
+it.each([...kinds.map(({ kind }) => kind), ...mirrorKinds])(
+  'an alert of %s says what it does to agents',
+  (kind) => {
+    expect(effectOf(kind)).not.toBe(effectOf('nothing that there is'));
+  },
+);
 
 /** Errors in rotate-secret's code that no step of a rotation ends with, and why. */
 const neverPublished: Readonly<Record<string, string>> = {

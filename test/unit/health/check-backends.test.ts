@@ -56,6 +56,7 @@ test('the message says what, since when, what it affects and where the runbook p
       reason: 'Vault is sealed',
       backend: 'vault',
       state: 'unhealthy',
+      urgency: 'page',
       since: '1970-01-01T00:01:00.000Z',
       at: '1970-01-01T00:02:00.000Z',
       affects: 'mirrors in Vault and the agents that read them',
@@ -64,7 +65,9 @@ test('the message says what, since when, what it affects and where the runbook p
     expect.objectContaining({
       what: 'vault has recovered',
       state: 'recovered',
+      urgency: 'none',
       at: '1970-01-01T00:05:00.000Z',
+      affects: 'nothing any more',
     }),
   ]);
 });

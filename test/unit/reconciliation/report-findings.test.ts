@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { findingOpened } from '../../../events/finding-opened/event.ts';
 import type { AlertMessage } from '../../../shared/notification/alert.ts';
 import type { OutgoingEvent } from '../../../shared/notification/event-bus.ts';
+import { effectOf } from '../../../shared/reconciliation/effects.ts';
 import type { Finding } from '../../../shared/reconciliation/finding.ts';
 import type { FindingsAlert, Look, OpenFindings } from '../../../shared/reconciliation/open-findings.ts';
 import { reportFindings } from '../../../shared/reconciliation/report-findings.ts';
@@ -17,6 +18,7 @@ const overdue = (agentId: string): Finding => ({
   explanation: 'its rotation was due 3 hours ago',
   outcome: 'repaired',
 });
+const needsPerson = (agentId: string): Finding => ({ ...overdue(agentId), outcome: 'needs a person' });
 
 function onCall() {
   const alerts: AlertMessage[] = [];
@@ -60,7 +62,10 @@ describe('what a look at the fleet found', () => {
     await look([]);
     expect(alerts.map(({ state }) => state)).toEqual(['found', 'recovered']);
     expect(alerts[0]).toMatchObject({
-      affects: 'agents/a/credentials: its rotation was due 3 hours ago (repaired)',
+      what: 'rotation overdue: 1 secret, nobody is needed',
+      urgency: 'none',
+      affects: effectOf('rotation-overdue'),
+      secrets: ['agents/a/credentials: its rotation was due 3 hours ago (repaired)'],
       runbook: 'https://runbook.example/rotation-overdue.md',
     });
     expect(events).toHaveLength(1);
@@ -76,8 +81,9 @@ describe('what a look at the fleet found', () => {
     const { alerts, events, look } = onCall();
     await look(Array.from({ length: 1_000 }, (_, index) => overdue(`agent-${index}`)));
     expect(alerts).toHaveLength(1);
-    expect(alerts[0]?.what).toBe('rotation overdue: 1000 secret(s)');
-    expect(alerts[0]?.affects).toMatch(/; and 990 more$/);
+    expect(alerts[0]?.what).toBe('rotation overdue: 1000 secrets, nobody is needed');
+    expect(alerts[0]?.secrets).toHaveLength(11);
+    expect(alerts[0]?.secrets?.at(-1)).toBe('and 990 more');
     expect(events).toHaveLength(1_000);
   });
 
@@ -85,8 +91,34 @@ describe('what a look at the fleet found', () => {
     const { alerts, events, look } = onCall();
     await look([overdue('a')]);
     await look([overdue('a'), overdue('b')]);
-    expect(alerts[1]?.affects).toMatch(/^agents\/b\/credentials/);
+    expect(alerts[1]?.secrets).toEqual([expect.stringMatching(/^agents\/b\/credentials/)]);
     expect(events).toHaveLength(2);
+  });
+
+  test('is told once more, and for it alone, of a secret that needs a person by now', async () => {
+    const { alerts, events, look } = onCall();
+    await look([overdue('a'), overdue('b')]);
+    await look([overdue('a'), needsPerson('b')]);
+    await look([overdue('a'), overdue('b')]);
+    await look([overdue('a'), needsPerson('b')]);
+    expect(alerts).toHaveLength(2);
+    expect(alerts[1]).toMatchObject({
+      what: 'rotation overdue: 1 secret, 1 needs a person',
+      state: 'found',
+      urgency: 'ticket',
+      secrets: [expect.stringMatching(/^agents\/b\/credentials: .* \(needs a person\)$/)],
+    });
+    expect(events).toHaveLength(2);
+    await look([]);
+    await look([needsPerson('b')]);
+    expect(alerts.map(({ state }) => state)).toEqual(['found', 'found', 'recovered', 'found']);
+  });
+
+  test('shows those first that need a person', async () => {
+    const { alerts, look } = onCall();
+    await look([...Array.from({ length: 20 }, (_, index) => overdue(`agent-${index}`)), needsPerson('b')]);
+    expect(alerts[0]?.what).toBe('rotation overdue: 21 secrets, 1 needs a person');
+    expect(alerts[0]?.secrets?.[0]).toMatch(/^agents\/b\/credentials/);
   });
 
   test('stays open for secrets that a smaller look did not look at', async () => {
@@ -126,7 +158,7 @@ describe('a look that is heard late', () => {
     minutes(1);
     await late();
     expect(alerts.map(({ state }) => state)).toEqual(['found', 'recovered', 'found']);
-    expect(alerts[2]?.affects).toMatch(/^agents\/b\/credentials: [^;]+$/);
+    expect(alerts[2]?.secrets).toEqual([expect.stringMatching(/^agents\/b\/credentials: /)]);
     expect(events).toHaveLength(2);
   });
 
@@ -167,7 +199,7 @@ describe('a look that is heard late', () => {
 
 test('ten thousand findings that open or close at once fit into one item of the table', async () => {
   const { look, parts, minutes } = onCall();
-  const all = Array.from({ length: 10_000 }, (_, index) => overdue(`agent-${index}`));
+  const all = Array.from({ length: 10_000 }, (_, index) => needsPerson(`agent-${index}`));
   const size = async () => JSON.stringify(await parts.records.read('rotation-overdue')).length;
   await look(all);
   expect(await size()).toBeLessThan(400 * 1_024);
