@@ -8,7 +8,8 @@ import {
   type SQSClient,
 } from '@aws-sdk/client-sqs';
 import pMap from 'p-map';
-import { askFunction, FunctionFailedError, FunctionNotReachedError } from '../../shared/aws/ask-function.ts';
+import { askFunction } from '../../shared/aws/ask-function.ts';
+import { FunctionFailedError, FunctionNotReachedError } from '../../shared/aws/function-errors.ts';
 import { letterOf } from './letter.ts';
 
 export interface Redriven {

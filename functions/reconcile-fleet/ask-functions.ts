@@ -1,5 +1,6 @@
 import type { LambdaClient } from '@aws-sdk/client-lambda';
-import { askFunction, FunctionFailedError, FunctionNotReachedError } from '../../shared/aws/ask-function.ts';
+import { askFunction } from '../../shared/aws/ask-function.ts';
+import { FunctionFailedError, FunctionNotReachedError } from '../../shared/aws/function-errors.ts';
 import { revocationOutcome } from '../../shared/grace/revocation-outcome.ts';
 import type { ReconcileParts } from './kind.ts';
 

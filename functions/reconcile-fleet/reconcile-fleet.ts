@@ -1,11 +1,12 @@
 import pMap from 'p-map';
 import * as z from 'zod';
-import { describeFleetSecret, type FleetSecret, listFleet } from '../../shared/fleet/secrets.ts';
+import { type FleetSecret, listFleet } from '../../shared/fleet/secrets.ts';
 import { errorClassOf } from '../../shared/observability/error-class.ts';
 import type { Finding } from '../../shared/reconciliation/finding.ts';
 import { type ReportParts, reportFindings } from '../../shared/reconciliation/report-findings.ts';
 import { TargetUnreachableError } from '../../shared/rotators/errors.ts';
 import type { FleetReport } from './answers.ts';
+import { askedSecret } from './asked-secret.ts';
 import { graceScheduleLost } from './grace-schedule-lost.ts';
 import { finding, type How, type Kind, type ReconcileParts } from './kind.ts';
 import { rotationOff } from './rotation-off.ts';
@@ -61,7 +62,7 @@ export async function reconcileFleet(
   const { secretsManager } = parts;
   const began = new Date(parts.report.now().getTime() - grainMs);
   const fleet = secrets
-    ? (await pMap(secrets, (id) => describeFleetSecret(secretsManager, id), { concurrency: atOnce })).flatMap(
+    ? (await pMap(secrets, (id) => askedSecret(id, parts), { concurrency: atOnce })).flatMap(
         (secret) => secret ?? [],
       )
     : await listFleet(secretsManager);

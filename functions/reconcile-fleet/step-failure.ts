@@ -1,4 +1,4 @@
-import type { FunctionNotReachedError } from '../../shared/aws/ask-function.ts';
+import type { FunctionNotReachedError } from '../../shared/aws/function-errors.ts';
 import type { InvalidSecretError } from '../../shared/credential/errors.ts';
 import type { NotPendingError, UnknownVersionError } from '../../shared/rotation/errors.ts';
 import type {

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { adviceFor, causeOf, explained } from '../../shared/reconciliation/stuck.ts';
 import type { UnstickAnswer } from './answers.ts';
+import { askedSecret } from './asked-secret.ts';
 import type { ReconcileParts } from './kind.ts';
 import { end, incompleteRotation } from './rotation-stuck.ts';
 
@@ -17,7 +18,8 @@ export async function unstick(
   { secret: secretId, how }: UnstickRequest,
   parts: ReconcileParts,
 ): Promise<UnstickAnswer> {
-  const stuck = await incompleteRotation(secretId, parts);
+  const asked = await askedSecret(secretId, parts);
+  const stuck = asked && (await incompleteRotation(asked.arn, parts));
   if (!stuck) return { secret: secretId, isStuck: false };
   const { secret, versionId, since } = stuck;
   const cause = await causeOf(parts.secretsManager, secret, versionId);

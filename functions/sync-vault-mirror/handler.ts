@@ -20,12 +20,16 @@ const environment = parsed(
 );
 const log = new Logger();
 const secretsManager = new SecretsManagerClient({ customUserAgent: 'keyturn/sync-vault-mirror' });
-const vault = connectVault({
-  address: environment.VAULT_ADDR,
-  namespace: environment.VAULT_NAMESPACE,
-  mount: environment.VAULT_MOUNT,
-  login: vaultLogin(environment, secretsManager),
-});
+/** Without a Vault there are no mirrors. */
+const vault =
+  environment.VAULT_ADDR === ''
+    ? undefined
+    : connectVault({
+        address: environment.VAULT_ADDR,
+        namespace: environment.VAULT_NAMESPACE,
+        mount: environment.VAULT_MOUNT,
+        login: vaultLogin(environment, secretsManager),
+      });
 const digest = digestFrom(secretsManager, environment.MIRROR_DIGEST_SECRET);
 const count = counting();
 const processor = new BatchProcessor(EventType.SQS);

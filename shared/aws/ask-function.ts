@@ -2,36 +2,14 @@ import { InvokeCommand, type LambdaClient, LambdaServiceException } from '@aws-s
 import * as z from 'zod';
 import { errorClassOf } from '../observability/error-class.ts';
 import { errorCodeOf } from './errors.ts';
-
-/** Lambda didn't get to call the function, or its answer was lost: throttled, out of order, out of reach. Ask again later. */
-export class FunctionNotReachedError extends Error {
-  override readonly name = 'FunctionNotReachedError';
-  readonly code: string;
-  constructor(functionName: string, code: string) {
-    super(`${functionName} was not reached: ${code}`);
-    this.code = code;
-  }
-}
-
-/**
- * A function that was asked failed, and its own log says why; or Lambda refuses to call it, as it will again: whoever asks may not,
- * or there is no such function.
- */
-export class FunctionFailedError extends Error {
-  override readonly name = 'FunctionFailedError';
-  readonly errorClass: string;
-  constructor(functionName: string, errorClass: string) {
-    super(`${functionName} failed: ${errorClass}`);
-    this.errorClass = errorClass;
-  }
-}
+import { FunctionFailedError, FunctionNotReachedError, FunctionRefusedError } from './function-errors.ts';
 
 const failure = z.object({ errorType: z.string().regex(/^[\w.]{1,64}$/) });
 
 /**
  * Calls a function and waits for its answer. Of an error only its class is read: the message is for that function's log.
  *
- * @throws FunctionNotReachedError, FunctionFailedError
+ * @throws FunctionNotReachedError, FunctionFailedError, FunctionRefusedError
  */
 export async function askFunction(
   client: LambdaClient,
@@ -42,7 +20,7 @@ export async function askFunction(
     .send(new InvokeCommand({ FunctionName: functionName, Payload: JSON.stringify(event) }))
     .catch((error: unknown) => {
       throw isRefusal(error)
-        ? new FunctionFailedError(functionName, errorClassOf(error))
+        ? new FunctionRefusedError(functionName, errorClassOf(error))
         : new FunctionNotReachedError(functionName, errorCodeOf(error));
     });
   const answer: unknown = JSON.parse(Payload?.transformToString() || 'null');

@@ -124,7 +124,7 @@ export async function deleteAgentSecret(
 function checkedSecretName(agentId: string, name = 'credentials'): string {
   if (!declaredAgentId.safeParse(agentId).success) {
     throw new InvalidAgentIdError(
-      'An agent id has 1 to 61 of a-z, 0-9 and -, begins and ends with a letter or digit, and is not admin',
+      'An agent id has 1 to 61 of a-z, 0-9 and -, begins and ends with a letter or digit, and is none of admin, public and none',
     );
   }
   if (!SECRET_NAME.test(name)) throw new InvalidAgentIdError('A name has 1 to 64 of A-Z, a-z, 0-9, _ and -');

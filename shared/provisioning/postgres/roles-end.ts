@@ -91,7 +91,7 @@ async function assertUsedHereOnly(
   if (rows.length === 0) return;
   const databases = rows.map(({ name }) => String(name)).join(', ');
   throw new UsedElsewhereError(
-    `${agentId} owns things or has privileges in other databases (${databases}): there, REASSIGN OWNED BY and DROP OWNED BY ${roles.join(', ')}`,
+    `${agentId} owns things or has privileges in other databases (${databases}). In each of them, as an admin: CREATE ROLE heir NOLOGIN; REASSIGN OWNED BY ${roles.join(', ')} TO heir; and only then DROP OWNED BY ${roles.join(', ')}. An heir of your own login's rights would run the agent's code with them`,
   );
 }
 

@@ -61,9 +61,10 @@ export async function lookAtMirror(
     return { finding: findingOf(secret, mirror, mirror.isQuarantined, heals) };
   } catch (error) {
     if (error instanceof CasMismatchError || error instanceof StaleReadError) return { isUnsettled: true };
-    const kind = kindOf(error);
-    if (kind === undefined) throw error;
-    return { finding: needsAPerson(secret, kind) };
+    if (error instanceof MirrorTakenError) return { finding: needsAPerson(secret, 'mirror-taken') };
+    const why = impossible.find(([errorClass]) => error instanceof errorClass);
+    if (!why) throw error;
+    return { finding: needsAPerson(secret, 'mirror-impossible', why[1]) };
   }
 }
 
@@ -134,18 +135,21 @@ const kinds: Readonly<Record<ExaminedMirror['standing'], MirrorKind>> = {
 
 const idsOf = ({ secret, secretArn, agentId }: MirroredSecret) => ({ secret, secretArn, agentId });
 
-const needsAPerson = (secret: MirroredSecret, kind: MirrorKind): MirrorFinding => ({
+const needsAPerson = (
+  secret: MirroredSecret,
+  kind: MirrorKind,
+  explanation = explanations[kind],
+): MirrorFinding => ({
   ...idsOf(secret),
   kind,
   path: secret.path,
-  explanation: explanations[kind],
+  explanation,
   outcome: 'needs a person',
 });
 
-const impossible = [MirrorPathError, MirrorNameError, MirrorValueError, SecretTagError];
-
-function kindOf(error: unknown): MirrorKind | undefined {
-  if (error instanceof MirrorTakenError) return 'mirror-taken';
-  const isImpossible = impossible.some((each) => error instanceof each);
-  return isImpossible ? 'mirror-impossible' : undefined;
-}
+const impossible = [
+  [MirrorPathError, 'its tag keyturn:mirror is no plain path inside agents/{agent_id}/'],
+  [SecretTagError, 'its tag keyturn:mirror-policy is neither heal nor quarantine'],
+  [MirrorNameError, 'its name is too long to be mirrored'],
+  [MirrorValueError, 'its value is no JSON object'],
+] as const;

@@ -6,6 +6,7 @@ import { terminal } from '../../../cli/output.ts';
 import { programFor } from '../../../cli/program.ts';
 import { table } from '../../../cli/table.ts';
 import { AwsCallError } from '../../../shared/aws/errors.ts';
+import { FunctionFailedError, FunctionRefusedError } from '../../../shared/aws/function-errors.ts';
 import { SecretsManagerError } from '../../../shared/secrets-manager/errors.ts';
 
 it('takes the flags of a deployment before the command as well as behind it', async () => {
@@ -66,6 +67,32 @@ it.each([
 it('says the same where a part of ours called another service', () => {
   const refused = new AwsCallError('dynamodb:GetItem', 'AccessDeniedException');
   expect(sentenceOf(refused)).toBe('AWS refused dynamodb:GetItem: these credentials may not do that');
+});
+
+it.each([
+  [
+    new FunctionRefusedError(
+      'arn:aws:lambda:eu-central-1:1:function:keyturn-prod-f',
+      'AccessDeniedException',
+    ),
+    'AWS refused lambda:InvokeFunction on keyturn-prod-f: these credentials may not do that',
+  ],
+  [
+    new FunctionRefusedError('keyturn-prod-f', 'ResourceNotFoundException'),
+    'there is no function keyturn-prod-f: look at --stage and --region',
+  ],
+  [
+    new FunctionFailedError('keyturn-prod-f', 'SecretsManagerError'),
+    'keyturn-prod-f failed with SecretsManagerError: aws logs tail /aws/lambda/keyturn-prod-f --since 15m says why',
+  ],
+  [
+    new FunctionFailedError('keyturn-prod-f', 'NoSuchSecretError'),
+    'there is no such secret: keyturn status names them',
+  ],
+  [Object.assign(new Error('x'), { code: 'EADDRINUSE' }), /^the port is taken/],
+  [Object.assign(new Error('x'), { code: 'EACCES' }), /^this user may not open a file or a port/],
+])('tells a function and this machine from the network: %s', (error, expected) => {
+  expect(sentenceOf(error)).toMatch(expected);
 });
 
 it('says nothing of an unknown error but its class', () => {

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { afterFailure } from '../../../functions/reconcile-fleet/step-failure.ts';
-import { FunctionNotReachedError } from '../../../shared/aws/ask-function.ts';
+import { FunctionNotReachedError } from '../../../shared/aws/function-errors.ts';
 import { InvalidSecretError } from '../../../shared/credential/errors.ts';
 import { NotPendingError, UnknownVersionError } from '../../../shared/rotation/errors.ts';
 import {

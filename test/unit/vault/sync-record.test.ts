@@ -22,17 +22,19 @@ const secretsManager = new SecretsManagerClient({ region: 'eu-central-1' });
 let counted: unknown[] = [];
 let warned: unknown[] = [];
 
-/** As deployed without the parameter vaultAddress. */
-const synced = (body: string) =>
+/** With a Vault that nobody may reach, or without one. */
+const synced = (body: string, { hasVault = true } = {}) =>
   syncRecord(
     { body },
     {
       secretsManager,
-      vault: connectVault({
-        address: 'https://vault.invalid',
-        mount: 'secret',
-        login: vaultLogin(vaultSettings.parse({}), secretsManager),
-      }),
+      vault: !hasVault
+        ? undefined
+        : connectVault({
+            address: 'https://vault.invalid',
+            mount: 'secret',
+            login: vaultLogin(vaultSettings.parse({}), secretsManager),
+          }),
       digest: () => expect.unreachable(),
       log: { info: () => undefined, warn: (...line) => warned.push(line) },
       count: (...counts) => counted.push(counts),
@@ -59,6 +61,12 @@ test.each([
 test('a label that is not AWSCURRENT mirrors nothing', async () => {
   await synced(sample.replace('AWSCURRENT', 'AWSPENDING'));
   expect(aws.calls()).toHaveLength(0);
+});
+
+test('where Keyturn was deployed without a Vault, a secret that is to be mirrored fails no message', async () => {
+  await synced(sample, { hasVault: false });
+  expect(aws.calls()).toHaveLength(0);
+  expect(warned).toEqual([]);
 });
 
 test('a secret that is not to be mirrored needs no Vault', async () => {
