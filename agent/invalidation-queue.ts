@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import type { SNSClient } from '@aws-sdk/client-sns';
 import {
   CreateQueueCommand,
@@ -6,6 +6,7 @@ import {
   GetQueueAttributesCommand,
   ListQueuesCommand,
   ListQueueTagsCommand,
+  QueueDeletedRecently,
   QueueNameExists,
   type SQSClient,
   TagQueueCommand,
@@ -39,7 +40,8 @@ const GONE_AFTER_MS = 24 * 3_600_000;
 
 /**
  * Makes the queue of an instance and subscribes it to the topic, for its own agent's notices only. Made again under the same
- * id it is the same queue. Its tags say whose it is, and when the instance was last alive: see `sweepInvalidationQueues`.
+ * id it is the same queue, unless that was deleted less than a minute ago: for so long SQS gives its name to nobody. Its tags say
+ * whose it is, and when the instance was last alive: see `sweepInvalidationQueues`.
  *
  * The agent's role needs what `keyturn apply` gives it: sqs:CreateQueue, TagQueue, GetQueueAttributes, DeleteQueue, ReceiveMessage
  * and DeleteMessage on `keyturn-agent-{agentId}-*`, and sns:Subscribe and Unsubscribe on the topic.
@@ -51,7 +53,6 @@ export async function openInvalidationQueue(options: InvalidationQueueOptions): 
   const { sqs, sns, topicArn, agentId, instanceId } = options;
   const { UnsubscribeCommand } = await import('@aws-sdk/client-sns');
   const wanted = {
-    QueueName: queueName(agentId, instanceId),
     Attributes: {
       MessageRetentionPeriod: String(RETENTION_S),
       SqsManagedSseEnabled: 'true',
@@ -64,13 +65,18 @@ export async function openInvalidationQueue(options: InvalidationQueueOptions): 
     'keyturn:instance': instanceId,
     'keyturn:seen': new Date().toISOString(),
   };
-  const { QueueUrl: queueUrl = '' } = await sqs
-    .send(new CreateQueueCommand({ ...wanted, tags }))
-    .catch((error: unknown) => {
+  const create = (QueueName: string) =>
+    sqs.send(new CreateQueueCommand({ QueueName, ...wanted, tags })).catch((error: unknown) => {
       // SQS refuses a queue that is there with other tags; asked without any, it gives the one that is there.
-      if (error instanceof QueueNameExists) return sqs.send(new CreateQueueCommand(wanted));
+      if (error instanceof QueueNameExists) return sqs.send(new CreateQueueCommand({ QueueName, ...wanted }));
       throw error;
     });
+  const { QueueUrl: queueUrl = '' } = await create(queueName(agentId, instanceId)).catch((error: unknown) => {
+    // The instance before ended a moment ago, and this one has its name: a pod of a StatefulSet that starts again.
+    if (error instanceof QueueDeletedRecently)
+      return create(queueName(agentId, `${instanceId} ${randomUUID()}`));
+    throw error;
+  });
   const deleteQueue = () => sqs.send(new DeleteQueueCommand({ QueueUrl: queueUrl }));
   try {
     const { Attributes } = await sqs.send(

@@ -12,7 +12,6 @@ import {
   DeleteQueueCommand,
   GetQueueAttributesCommand,
   ReceiveMessageCommand,
-  SetQueueAttributesCommand,
   type SQSClient,
 } from '@aws-sdk/client-sqs';
 import * as z from 'zod';
@@ -51,16 +50,14 @@ export async function watchBus(
 ): Promise<LiveEvents> {
   await using made = new AsyncDisposableStack();
   const name = `${prefix}-${randomUUID()}`;
-  const { QueueUrl } = await sqs.send(
-    new CreateQueueCommand({ QueueName: name, Attributes: { MessageRetentionPeriod: '300' } }),
-  );
+  const Attributes = { MessageRetentionPeriod: '300', Policy: onlyFrom(busName, name) };
+  const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName: name, Attributes }));
   made.defer(async () => void (await sqs.send(new DeleteQueueCommand({ QueueUrl }))));
-  const { Attributes } = await sqs.send(
+  const { Attributes: { QueueArn: Arn } = {} } = await sqs.send(
     new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['QueueArn'] }),
   );
-  const Arn = Attributes?.QueueArn;
   const rule = { EventBusName: busName, Name: name };
-  const { RuleArn } = await eventBridge.send(
+  await eventBridge.send(
     new PutRuleCommand({
       ...rule,
       Description: 'Temporary: somebody looks at the live events with the command keyturn',
@@ -71,7 +68,6 @@ export async function watchBus(
     }),
   );
   made.defer(async () => void (await eventBridge.send(new DeleteRuleCommand(rule))));
-  await sqs.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: { Policy: onlyFrom(Arn, RuleArn) } }));
   // Disposed of in reverse: a rule that has targets can't be deleted.
   const target = { EventBusName: busName, Rule: name };
   made.defer(
@@ -97,7 +93,8 @@ export async function watchBus(
   };
 }
 
-const onlyFrom = (queueArn: string | undefined, ruleArn: string | undefined): string =>
+/** The queue has it from its first moment: a policy that is set later may take a minute to count. The rule's name is a random one. */
+const onlyFrom = (busName: string, rule: string): string =>
   JSON.stringify({
     Version: '2012-10-17',
     Statement: [
@@ -105,8 +102,8 @@ const onlyFrom = (queueArn: string | undefined, ruleArn: string | undefined): st
         Effect: 'Allow',
         Principal: { Service: 'events.amazonaws.com' },
         Action: 'sqs:SendMessage',
-        Resource: queueArn,
-        Condition: { ArnEquals: { 'aws:SourceArn': ruleArn } },
+        Resource: '*',
+        Condition: { ArnLike: { 'aws:SourceArn': `arn:*:events:*:*:rule/${busName}/${rule}` } },
       },
     ],
   });

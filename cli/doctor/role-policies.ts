@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { GetTemplateCommand } from '@aws-sdk/client-cloudformation';
 import {
   GetRolePolicyCommand,
@@ -28,6 +29,8 @@ const roleProperties = z.object({
   ManagedPolicyArns: z.array(z.unknown()).default([]),
   Policies: z.array(z.object({ PolicyDocument: document })).default([]),
 });
+/** It names the roles that it is attached to. */
+const managedPolicy = z.object({ Roles: z.array(z.unknown()).default([]) });
 const template = z.object({
   Resources: z.record(z.string(), z.object({ Type: z.string(), Properties: z.unknown() })),
 });
@@ -55,6 +58,15 @@ export async function rolePolicies({
   );
   const { Resources } = parsed("The stack's template", template, JSON.parse(TemplateBody));
   const roles = Object.entries(Resources).filter(([, { Type }]) => Type === 'AWS::IAM::Role');
+  const attachedByItself = Object.entries(Resources).flatMap(([policy, { Type, Properties }]) =>
+    Type === 'AWS::IAM::ManagedPolicy'
+      ? parsed(`The policy ${policy}`, managedPolicy, Properties).Roles.map((role) => ({ policy, role }))
+      : [],
+  );
+  const toBeAttachedTo = (logicalId: string) =>
+    attachedByItself.flatMap(({ policy, role }) =>
+      isDeepStrictEqual(role, { Ref: logicalId }) ? { Ref: policy } : [],
+    );
   return pMap(
     roles,
     async ([logicalId, { Properties }]) => {
@@ -64,7 +76,7 @@ export async function rolePolicies({
         logicalId,
         roleName,
         deployed: Policies.flatMap(({ PolicyDocument }) => PolicyDocument.Statement),
-        deployedManaged: ManagedPolicyArns,
+        deployedManaged: [...ManagedPolicyArns, ...toBeAttachedTo(logicalId)],
         ...(await heldBy(iam, roleName)),
       };
     },

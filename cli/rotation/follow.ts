@@ -23,7 +23,7 @@ export async function begin(client: SecretsManagerClient, secretArn: string): Pr
 
 export interface FollowParts {
   readonly secretsManager: SecretsManagerClient;
-  /** Without them, the state table tells of a failure, without its step. */
+  /** Without them, or where they miss a failure, the state table tells of it, without its step. */
   readonly live: Pick<LiveEvents, 'receive'> | undefined;
   readonly state: { readonly dynamo: DynamoDBClient; readonly table: string };
   readonly timeoutMs: number;
@@ -34,23 +34,34 @@ export interface FollowParts {
 
 /**
  * Follows a rotation until AWSCURRENT is on its version, or its first failed step: Secrets Manager tries again after that, but
- * whoever waits shall hear of it at once. The label decides, also over an event: a step may fail after it moved.
+ * whoever waits shall hear of it at once. The label decides, also over an event: a step may fail after it moved. A rule that was
+ * made a moment ago may not see the first events, so the state table is asked as well.
  */
 export async function follow(
   { secretArn, rotationId }: { readonly secretArn: string; readonly rotationId: string },
   { secretsManager, live, state, timeoutMs, stop, say }: FollowParts,
 ): Promise<RotationOutcome> {
   const deadline = performance.now() + timeoutMs;
+  let keptFor = 0;
   for (;;) {
     const events = live ? (await live.receive(1)).events : await pause(1_000, []);
     for (const event of events) say(event);
-    const failure = live ? failureIn(events, rotationId) : await keptFailure(state, secretArn, rotationId);
+    const kept = await keptFailure(state, secretArn, rotationId).catch((error: unknown) => {
+      if (!live) throw error;
+      return undefined;
+    });
+    if (kept) keptFor += 1;
+    // The event, which names the step, is given some rounds to come.
+    const failure = failureIn(events, rotationId) ?? (live && keptFor < eventRounds ? undefined : kept);
     const { stages } = await describeSecret(secretsManager, secretArn);
     if (stages[rotationId]?.includes('AWSCURRENT')) return { outcome: 'rotated' };
     if (failure) return { outcome: 'failed', ...failure };
     if (stop.aborted || performance.now() > deadline) return { outcome: 'pending' };
   }
 }
+
+/** Of a second each. */
+const eventRounds = 5;
 
 type Failure = Pick<RotationOutcome, 'step' | 'errorClass'>;
 

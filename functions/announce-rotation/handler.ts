@@ -23,7 +23,8 @@ const environment = parsed(
 const log = new Logger();
 const client = { customUserAgent: 'keyturn/announce-rotation' };
 const dependencies = {
-  secretsManager: new SecretsManagerClient(client),
+  // Each rotation lists versions here, and AWS's limit of that is met first where many rotate at once.
+  secretsManager: new SecretsManagerClient({ ...client, maxAttempts: 6 }),
   scheduler: new SchedulerClient(client),
   bus: eventBus(new EventBridgeClient(client), environment.EVENT_BUS_NAME),
   schedule: {

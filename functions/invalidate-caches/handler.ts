@@ -16,7 +16,8 @@ const environment = parsed(
 const log = new Logger();
 const client = { customUserAgent: 'keyturn/invalidate-caches' };
 const dependencies = {
-  secretsManager: new SecretsManagerClient(client),
+  // Each rotation lists versions here, and AWS's limit of that is met first where many rotate at once.
+  secretsManager: new SecretsManagerClient({ ...client, maxAttempts: 6 }),
   sns: new SNSClient(client),
   topicArn: environment.INVALIDATION_TOPIC_ARN,
   log,

@@ -12,6 +12,7 @@ import {
   DeleteQueueCommand,
   GetQueueAttributesCommand,
   ListQueuesCommand,
+  QueueDeletedRecently,
   QueueDoesNotExist,
   ReceiveMessageCommand,
   SQSClient,
@@ -120,6 +121,23 @@ describe('two agents of one id in one process', () => {
     );
     for (const { close } of agents) await close();
   });
+});
+
+test('an instance that starts again at once, under the name of one that ended, hears through another queue', async () => {
+  const taken = queueName('billing-7', 'pod-1');
+  const made = sqs.on(CreateQueueCommand);
+  made.callsFake(async ({ QueueName }: { QueueName: string }) => {
+    if (QueueName === taken) throw new QueueDeletedRecently(failure);
+    queues.add(QueueName);
+    return { QueueUrl: QueueName };
+  });
+  const { close } = agentOn('billing-7', { instanceId: 'pod-1' });
+  await until(() => subscriptions === 1);
+  expect(queues.size).toBe(1);
+  expect(queues).not.toContain(taken);
+  expect(said).toEqual([]);
+  await close();
+  expect(queues.size).toBe(0);
 });
 
 describe('a queue that is made anew', () => {

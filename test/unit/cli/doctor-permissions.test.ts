@@ -147,6 +147,21 @@ describe('keyturn doctor on the permissions of functions', () => {
     );
   });
 
+  it('knows a policy that says by itself which roles it is attached to, as that for tracing does', async () => {
+    const Roles = Object.keys(roles).map((Ref) => ({ Ref }));
+    const traced = {
+      ...template.Resources,
+      SendTraces: { Type: 'AWS::IAM::ManagedPolicy', Properties: { Roles } },
+    };
+    cloudFormation.on(GetTemplateCommand).resolves({ TemplateBody: JSON.stringify({ Resources: traced }) });
+    const physicalId = 'arn:aws:iam::123456789012:policy/keyturn-dev-SendTraces';
+    const withIt = { ...parts, resources: [...resources, { logicalId: 'SendTraces', physicalId, type: '' }] };
+    const states = async () => (await verdictsOf(functionsMay, withIt)).map(({ what }) => what);
+    expect(await states()).toContain('RotateSecretRole lost a policy that was attached to it');
+    attached = [physicalId];
+    expect(await states()).toEqual([asDeployed, mayAll].map((each) => each.replace('well: ', '')));
+  });
+
   it('says who takes away what a role has: a boundary, or the organisation', async () => {
     const denied = { EvalActionName: 'sns:Publish', EvalDecision: 'implicitDeny' as const };
     const told = async (detail: object) => {

@@ -16,15 +16,17 @@ const variables: Readonly<Record<string, unknown>> = {
 };
 
 /** The template that `serverless deploy` would send, of the sources as they are. */
-export const template: unknown = {
-  Resources: parsedJson(
-    Object.entries(variables)
-      .reduce(
-        (text, [variable, value]) => text.replaceAll(variable, () => String(value)),
-        JSON.stringify(allResources),
-      )
-      // Outside a VPC, as is the default.
-      .replaceAll(/"\$\{file\([^"]*network\/public\.yml\):policies\}"/g, '[]'),
+export const template = {
+  Resources: z.record(z.string(), z.unknown()).parse(
+    parsedJson(
+      Object.entries(variables)
+        .reduce(
+          (text, [variable, value]) => text.replaceAll(variable, () => String(value)),
+          JSON.stringify(allResources),
+        )
+        // Outside a VPC, as is the default.
+        .replaceAll(/"\$\{file\([^"]*network\/public\.yml\):policies\}"/g, '[]'),
+    ),
   ),
 };
 
