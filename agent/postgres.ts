@@ -65,8 +65,7 @@ export class RotatingPool implements AsyncDisposable {
       client.release();
       return result;
     } catch (error) {
-      // The server's own errors leave the connection usable, and pg knows when they don't.
-      client.release(!(error instanceof pg.DatabaseError));
+      client.release(!leavesUsable(error));
       throw error;
     }
   }
@@ -87,6 +86,14 @@ export class RotatingPool implements AsyncDisposable {
 /** @example const pool = rotatingPool({ cache, secretId: 'agents/billing-7/credentials' }); */
 export function rotatingPool(options: RotatingPoolOptions): RotatingPool {
   return new RotatingPool(options);
+}
+
+/**
+ * Whether the connection is good for another query after the error. It isn't after one that the server calls FATAL or PANIC,
+ * nor after one of class 08, with which a pooler ends it. A server that says ERROR in its own language costs a new connection.
+ */
+function leavesUsable(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.severity === 'ERROR' && !error.code?.startsWith('08');
 }
 
 function postgresDriver(options: Omit<RotatingPoolOptions, 'cache'>): ConnectionDriver<pg.Pool> {
