@@ -16,6 +16,7 @@ export {
   SourceUnreachableError,
 } from './errors.ts';
 export { InvalidationListener, type InvalidationOptions } from './invalidation.ts';
+export type { AgentLog } from './log.ts';
 export type { OpenSecret } from './open-secret.ts';
 export { RotatingPool, type RotatingPoolOptions, rotatingPool } from './postgres.ts';
 export { isUnauthorized, type RefreshableSecrets, retryOnAuthFailure } from './retry-on-auth-failure.ts';
@@ -32,5 +33,11 @@ export { agentSecretsManager, secretsManagerSource } from './secrets-manager-sou
 export type { PinnedSecrets } from './turn.ts';
 export { AgentVault, type AgentVaultOptions, createAgentVault } from './vault/agent-vault.ts';
 export type { DatabaseCredential } from './vault/database-lease.ts';
-export { appRoleLogin, kubernetesLogin, tokenFileLogin, type VaultLogin } from './vault/login.ts';
+export {
+  appRoleLogin,
+  kubernetesLogin,
+  tokenFileLogin,
+  type VaultCredential,
+  type VaultLogin,
+} from './vault/login.ts';
 export type { VersionNotice } from './version-floor.ts';

@@ -79,7 +79,13 @@ async function deprovision(
     output.table(['AT', 'SYSTEM', 'DONE', 'WHAT'], rows);
   }
   for (const each of failed) output.say(failureOf(agentId, each));
-  if (failed.length === 0) return;
+  if (failed.length === 0) {
+    const { staticFields } = declaration;
+    if (staticFields.length > 0)
+      output.say(`revoke ${staticFields.join(', ')} where it was issued: Keyturn can't`);
+    output.say(`delete the file of ${agentId}, or keyturn apply makes the agent again`);
+    return;
+  }
   output.say(`${agentId} is not gone yet: run the same command again when that is mended`);
   process.exitCode = exit.failed;
 }

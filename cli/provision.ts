@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { DescribeSecretCommand, ResourceNotFoundException } from '@aws-sdk/client-secrets-manager';
 import { Argument, Command, InvalidArgumentError } from 'commander';
 import { stringify } from 'yaml';
@@ -63,6 +63,8 @@ async function provision(
     ...(mirror ? {} : { mirror }),
   };
   await asCalled(() => readDeclaration(written), DeclarationError); // before anything is asked of AWS
+  const file = `agents/${agentId}.yml`;
+  if (save && existsSync(file)) throw new CalledWronglyError(`--save: ${file} exists already`);
   const systems = await open(flags);
   const text =
     adminSecret === undefined
@@ -77,7 +79,6 @@ async function provision(
   }
   await converge([declaration], systems, flags, output);
   if (!save || dryRun) return;
-  const file = `agents/${agentId}.yml`;
   mkdirSync('agents', { recursive: true });
   const schema =
     'https://raw.githubusercontent.com/keyturn/keyturn/main/shared/provisioning/declaration.schema.json';

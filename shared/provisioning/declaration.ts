@@ -177,7 +177,7 @@ export type Declaration = z.infer<typeof declaration>;
  * readDeclaration({ agentId: 'billing' }).rotationDays; // 30
  */
 export function readDeclaration(input: unknown): Declaration {
-  const { success, data, error } = declaration.safeParse(input);
+  const { success, data, error } = declaration.safeParse(input, { reportInput: true });
   if (success) return data;
   throw new DeclarationError(error.issues.flatMap(problemsOf).join('; '));
 }
@@ -189,8 +189,32 @@ function problemsOf(issue: z.core.$ZodIssue): readonly string[] {
   if (issue.code === 'invalid_key') {
     return issue.issues.map(({ message }) => `${field()}: ${message}`);
   }
-  return [`${field() || 'declaration'}: ${issue.message}`];
+  return [`${field() || 'declaration'}: ${expectedBy(issue)}`];
 }
+
+/** Words of ours where the schema has none: zod's own tell of JavaScript. */
+function expectedBy(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_type') {
+    const isMissing = issue.input === undefined;
+    const expected = kindsOfValues[issue.expected] ?? issue.expected;
+    return isMissing ? `is missing: expected ${expected}` : `expected ${expected}`;
+  }
+  if (issue.code === 'invalid_value') return `expected ${issue.values.map(String).join(' or ')}`;
+  const unit = issue.code === 'too_big' && issue.origin === 'string' ? ' characters' : '';
+  if (issue.code === 'too_small') return `expected at least ${issue.minimum}`;
+  if (issue.code === 'too_big') return `expected at most ${issue.maximum}${unit}`;
+  return issue.message;
+}
+
+const kindsOfValues: Readonly<Record<string, string>> = {
+  int: 'a whole number',
+  number: 'a number',
+  string: 'text',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'fields and their values',
+  record: 'names and their values',
+};
 
 /** A look-alike of a letter is told by its code, not by its looks. */
 function shown(part: PropertyKey): string {

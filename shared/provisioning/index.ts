@@ -1,6 +1,25 @@
 // What `keyturn apply`, `provision` and `deprovision` are made of, for programs.
+export { AwsCallError } from '../aws/errors.ts';
+export { InvalidSecretError } from '../credential/errors.ts';
 export { SecretValue } from '../credential/secret-value.ts';
+export { NoCurrentVersionError } from '../rotation/errors.ts';
+export {
+  AdminPrivilegeError,
+  AlternateTakenError,
+  ConfusedDeputyError,
+  CredentialRefusedError,
+  TargetFailedError,
+  TargetUnreachableError,
+} from '../rotators/errors.ts';
+export { SecretsManagerError } from '../secrets-manager/errors.ts';
 export { connectVaultAdmin, type VaultAdmin, vaultAdminSettings } from '../vault/admin.ts';
+export {
+  VaultDeniedError,
+  VaultResponseError,
+  VaultSealedError,
+  VaultStandbyError,
+  VaultUnreachableError,
+} from '../vault/errors.ts';
 export {
   type AgentSecret,
   type AgentSecretOptions,
@@ -39,6 +58,7 @@ export {
   type Planner,
   planFleet,
 } from './plan.ts';
+export { UsedElsewhereError } from './postgres/roles-end.ts';
 export { readDeclarations } from './read-files.ts';
 export type { SecretParts } from './secrets-manager.ts';
 export { LeasesRemainError, planVaultEnd } from './vault/end.ts';

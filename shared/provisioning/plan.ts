@@ -45,7 +45,14 @@ export const noting =
   (planner: (declaration: Declaration) => Promise<readonly Change[]>): Planner =>
   async (declaration) => ({ changes: await planner(declaration), notes: [] });
 
-/** What each agent needs, over all systems, in the order of the planners. An agent that can't be looked at stops no other. */
+/**
+ * What each agent needs, over all systems, in the order of the planners. An agent that can't be looked at stops no other: why it
+ * can't is its plan's `error`, and nothing is thrown.
+ *
+ * @example
+ * const plans = await planFleet(await readDeclarations('agents'), plannersOf(parts));
+ * const outcomes = await applyPlan(plans, { now: () => new Date() });
+ */
 export async function planFleet(
   fleet: readonly Declaration[],
   planners: readonly Planner[],

@@ -178,8 +178,9 @@ it('deprovisions an agent, reports what was cut and when, and needs Vault for it
   expect((await run('deprovision', 'agent', 'billing')).code).toBe(2);
   expect(await roles()).toHaveLength(6);
   const login = await current();
-  const { code, stdout } = await run('deprovision', 'agent', 'billing', '--yes', '--json');
+  const { code, stdout, stderr } = await run('deprovision', 'agent', 'billing', '--yes', '--json');
   expect(code).toBe(0);
+  expect(stderr).toContain('delete the file of billing, or keyturn apply makes the agent again');
   const { made, failed } = JSON.parse(stdout);
   expect(failed).toEqual([]);
   expect(

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { root } from '../../../local/root.ts';
 import { asAgent, loginOn, postgresForTests } from '../rotation/setting.ts';
 import { agentOn, password } from './postgres-setting.ts';
 import { currentOf, functionArn, type Server } from './setting.ts';
@@ -222,6 +224,27 @@ it('an admin that is no superuser provisions too, where it owns what it grants',
     name: 'AdminPrivilegeError',
     message: expect.stringMatching(/^The admin login (may not|can't) bring about: \+ /),
   });
+});
+
+it('an admin as docs/operators.md makes one provisions too: a member of the role that owns what it grants', async () => {
+  const { number, database, engine, declaration, query, plan, as, apply } = await agent();
+  const owner = `owner_${number}`;
+  await query(`CREATE ROLE ${owner} NOLOGIN; ALTER SCHEMA app OWNER TO ${owner};
+    ALTER TABLE app.orders OWNER TO ${owner}; ALTER TABLE app.customers OWNER TO ${owner}`);
+  const page = readFileSync(join(root, 'docs/operators.md'), 'utf8');
+  const [, lines = ''] = /^CREATE ROLE keyturn_admin[^;]+;.*\n((?:GRANT .*\n)+)/m.exec(page) ?? [];
+  const grants = lines.replaceAll('keyturn_admin', `chief_${number}`).replaceAll('owner_of_app', owner);
+  expect(grants).toContain(`GRANT ${owner} TO chief_${number};`);
+  await query(`CREATE ROLE chief_${number} LOGIN CREATEROLE PASSWORD 'chief'; ${grants}`);
+  await engine.PutSecretValue({
+    SecretId: declaration.postgres?.adminSecretArn ?? '',
+    SecretString: loginOn(server, `chief_${number}`, 'chief', { dbname: database }).serialize().reveal(),
+  });
+  await apply();
+  expect(await plan()).toEqual([]);
+  await as('SELECT * FROM app.orders');
+  await query(`SET ROLE ${owner}; CREATE TABLE app.later (id int)`);
+  expect(await plan()).toEqual([]);
 });
 
 it('the lock that agents of a database share is held for a few round trips, and for no other system', async () => {

@@ -48,7 +48,6 @@ const neverPublished: Readonly<Record<string, string>> = {
   EventsRefusedError: 'of the bus',
   PasswordDemandedError: 'becomes a ConfusedDeputyError',
   SecretDisposedError: 'a rotation disposes of no value before its end',
-  SecretNotAllowedError: 'comes before the step',
   UnexpectedShapeError: 'comes before the step',
 };
 
@@ -63,7 +62,7 @@ it('rotation-failed has a heading for each error that a rotation can fail with, 
 
 /** Nobody who was woken up runs a command on another deployment than the one that woke them. */
 const stageOf = (source: string) =>
-  `First \`export KEYTURN_STAGE=...\` with ${source}: without it, \`keyturn\` works on \`dev\`.`;
+  `First \`export KEYTURN_STAGE=... AWS_REGION=...\` with ${source}: without it, \`keyturn\` works on \`dev\`.`;
 
 describe.each(pages)('the page %s', (page) => {
   it('begins with how its commands are pointed at the deployment that speaks', () => {
@@ -71,7 +70,9 @@ describe.each(pages)('the page %s', (page) => {
     const [, said] = readFileSync(join(root, `docs/runbook/${page}.md`), 'utf8').split('\n\n');
     expect(said).toBe(
       stageOf(
-        isOfAlarm ? "the stage in the alarm's name, `keyturn-STAGE-...`" : 'the `stage` that the alert says',
+        isOfAlarm
+          ? "the stage in the alarm's name, `keyturn-STAGE-...`, and its region"
+          : 'the `stage` and `region` that the alert says',
       ),
     );
   });

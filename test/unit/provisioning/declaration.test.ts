@@ -51,6 +51,23 @@ describe('a declaration', () => {
       /grace: expected a whole number.*rotationDay/,
     );
   });
+
+  it.each([
+    [undefined, 'declaration: is missing: expected fields and their values'],
+    [null, 'declaration: expected fields and their values'],
+    [{ agentId: 'a', rotationDays: '30' }, 'rotationDays: expected a number'],
+    [{ agentId: 'a', rotationDays: 1.5 }, 'rotationDays: expected a whole number'],
+    [{ agentId: 'a', rotationDays: 0 }, 'rotationDays: expected at least 1'],
+    [{ agentId: 'a'.repeat(62) }, 'agentId: expected at most 61 characters'],
+    [{ agentId: 'a', mirror: 'yes' }, 'mirror: expected true or false'],
+    [{ agentId: 'a', staticFields: 'key' }, 'staticFields: expected a list'],
+    [
+      { agentId: 'a', kubernetes: { namespace: 'n', audience: 'vault' } },
+      'kubernetes.serviceAccount: is missing: expected text',
+    ],
+  ])('says in plain words what %j lacks', (declared, says) => {
+    expect(() => readDeclaration(declared)).toThrow(says);
+  });
 });
 
 describe('a fleet', () => {
