@@ -1,21 +1,15 @@
 import { hostname } from 'node:os';
 import { isMainThread, threadId } from 'node:worker_threads';
 import type { SecretsManagerClientConfig } from '@aws-sdk/client-secrets-manager';
-import type { SNSClient } from '@aws-sdk/client-sns';
 import type { SQSClient } from '@aws-sdk/client-sqs';
 import { type Adoption, type AdoptionListener, adoptionOf } from './adoption.ts';
 import { adoptionEvents } from './adoption-events.ts';
 import type { CacheStats, SecretHealth } from './cache-report.ts';
-import { AgentClosedError, classOf } from './errors.ts';
+import { AgentClosedError } from './errors.ts';
 import { agentSqs, InvalidationListener, type InvalidationOptions } from './invalidation.ts';
-import {
-  type InvalidationQueue,
-  openInvalidationQueue,
-  sweepInvalidationQueues,
-} from './invalidation-queue.ts';
 import { notifyListener } from './listener.ts';
-import { warn } from './log.ts';
 import { type OpenSecret, openSecret } from './open-secret.ts';
+import { OwnQueue } from './own-queue.ts';
 import { PATIENCE } from './patience.ts';
 import { RotatingPool, type RotatingPoolOptions } from './postgres.ts';
 import { Redactor } from './redactor.ts';
@@ -82,7 +76,7 @@ export class AgentSecrets implements AsyncDisposable {
   readonly #redactor: Redactor;
   readonly #adopted: AdoptionListener[];
   readonly #instanceId: string;
-  #queue: InvalidationQueue | undefined;
+  readonly #queue: OwnQueue | undefined;
   #sqsClient: SQSClient | undefined;
   #closing: Promise<void> | undefined;
 
@@ -97,7 +91,9 @@ export class AgentSecrets implements AsyncDisposable {
       onVersion: (secretId, version) => this.#arrived(secretId, version),
       onForgotten: (secretId) => this.#redactor.release(secretId),
     });
-    const queueUrl = options.queueUrl ?? this.#queueOnTopic();
+    const queue = this.#queueOnTopic();
+    this.#queue = queue;
+    const queueUrl = queue ? () => queue.make() : options.queueUrl;
     if (queueUrl !== undefined) {
       this.#listener = new InvalidationListener({
         sqs: this.#sqs(),
@@ -120,22 +116,23 @@ export class AgentSecrets implements AsyncDisposable {
    * nothing. Fails with SecretUnavailable-, SecretNotFound-, SecretDenied- or SecretMalformedError.
    */
   get(secretId: string): Promise<SecretVersion> {
-    return this.#cache.get(secretId);
+    return this.#closing ? Promise.reject(closed()) : this.#cache.get(secretId);
   }
 
   /** As `get`, for one who can do without waiting: undefined where `get` would have to read. */
   held(secretId: string): SecretVersion | undefined {
-    return this.#cache.held(secretId);
+    return this.#closing ? undefined : this.#cache.held(secretId);
   }
 
   /** As `get`, but read now: for one whose target has just refused what `get` gave. */
   async refreshNow(secretId: string): Promise<SecretVersion> {
+    if (this.#closing) throw closed();
     return this.#cache.refresh(secretId);
   }
 
   /** One certain version, read each time: what isn't in force is asked for too rarely to be held. Fails as `get`. */
   async version(secretId: string, which: WhichVersion): Promise<SecretVersion> {
-    if (this.#closing) throw new AgentClosedError('The agent is closed');
+    if (this.#closing) throw closed();
     const version = await this.#source.fetch(secretId, which);
     if (!this.#closing) this.#redactor.glimpse(secretId, version);
     return version;
@@ -215,7 +212,11 @@ export class AgentSecrets implements AsyncDisposable {
     );
   }
 
-  /** Lets running queries finish, closes connections, ends the poll and forgets every value. Repeating it is harmless. */
+  /**
+   * Serves no secret from now on, ends the poll, removes a queue of the agent's own, lets running queries finish, closes
+   * connections and forgets every value. Resolves once all connections that are in use have been released; a queue that can't be
+   * removed is said to the log. Repeating it is harmless.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -226,15 +227,18 @@ export class AgentSecrets implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    const parts = [this.#listener, ...this.#pools].map((part) => part?.[Symbol.asyncDispose]());
-    const results = await Promise.allSettled(parts);
-    // After the listener, which may have been making it.
-    results.push(...(await Promise.allSettled([this.#queue?.[Symbol.asyncDispose]()])));
+    // A connection that is never given back keeps no queue.
+    const pools = [...this.#pools].map((pool) => pool[Symbol.asyncDispose]());
+    await Promise.all([this.#endHearing(), ...pools]);
     this.#cache[Symbol.dispose]();
     this.#redactor.forget();
     for (const client of this.#owned) client.destroy();
-    const failed = results.find((result) => result.status === 'rejected');
-    if (failed) throw failed.reason;
+  }
+
+  /** The queue after the listener, which may be making it. */
+  async #endHearing(): Promise<void> {
+    await this.#listener?.[Symbol.asyncDispose]();
+    await this.#queue?.[Symbol.asyncDispose]();
   }
 
   /** A pool that closes with the agent, and of which nothing is kept once it is closed. */
@@ -243,7 +247,7 @@ export class AgentSecrets implements AsyncDisposable {
     onAdopted: AdoptionListener | undefined,
     make: (connection: Omit<RotatingConnectionsOptions<unknown>, 'driver'>) => Pool,
   ): Pool {
-    if (this.#closing) throw new AgentClosedError('The agent is closed');
+    if (this.#closing) throw closed();
     const { now } = this.#options;
     const pool = make({
       cache: this.#cache,
@@ -299,26 +303,21 @@ export class AgentSecrets implements AsyncDisposable {
     return onAdopted ? [onAdopted, events] : [events];
   }
 
-  /** Makes the queue when it is first polled; a failure is tried again as that of a poll. */
-  #queueOnTopic(): (() => Promise<string>) | undefined {
-    const { topicArn, agentId, aws = {}, log } = this.#options;
-    if (topicArn === undefined) return undefined;
-    let sns: SNSClient | undefined;
-    return async () => {
-      this.#queue?.abandon();
-      const { SNSClient } = await import('@aws-sdk/client-sns');
-      sns ??= this.#own(new SNSClient({ ...CLIENT, ...aws }));
-      const instanceId = this.#instanceId;
-      const made = { sqs: this.#sqs(), sns, topicArn, agentId, instanceId, ...(log && { log }) };
-      this.#queue = await openInvalidationQueue(made);
-      // Nobody waits for it, and an agent that may not do it hears no worse.
-      sweepInvalidationQueues(made).catch((error: unknown) => {
-        warn(log, 'Queues of instances that are gone could not be removed', { error: classOf(error) });
-      });
-      // What was read before the subscription stood may have changed unnoticed.
-      this.#cache.invalidate();
-      return this.#queue.queueUrl;
-    };
+  #queueOnTopic(): OwnQueue | undefined {
+    const { topicArn, queueUrl, agentId, aws = {}, log } = this.#options;
+    if (topicArn === undefined || queueUrl !== undefined) return undefined;
+    return new OwnQueue({
+      sqs: this.#sqs(),
+      sns: async () => {
+        const { SNSClient } = await import('@aws-sdk/client-sns');
+        return this.#own(new SNSClient({ ...CLIENT, ...aws }));
+      },
+      topicArn,
+      agentId,
+      instanceId: this.#instanceId,
+      ...(log && { log }),
+      onMade: () => this.#cache.invalidate(),
+    });
   }
 
   #own<Client extends { destroy(): void }>(client: Client): Client {
@@ -335,6 +334,8 @@ export class AgentSecrets implements AsyncDisposable {
     return this.#sqsClient;
   }
 }
+
+const closed = () => new AgentClosedError('The agent is closed');
 
 /** How many agents of an id this thread has made. */
 const made = new Map<string, number>();

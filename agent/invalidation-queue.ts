@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import type { SNSClient } from '@aws-sdk/client-sns';
+import type { NotFoundException, SNSClient } from '@aws-sdk/client-sns';
 import {
   CreateQueueCommand,
   DeleteQueueCommand,
@@ -7,14 +7,19 @@ import {
   ListQueuesCommand,
   ListQueueTagsCommand,
   QueueDeletedRecently,
+  QueueDoesNotExist,
   QueueNameExists,
   type SQSClient,
   TagQueueCommand,
 } from '@aws-sdk/client-sqs';
 import { agentQueuePrefix, queueDigits } from '../shared/notification/agent-names.ts';
+import { classOf } from './errors.ts';
 import { type AgentLog, warn } from './log.ts';
 
-/** A queue of one agent instance, subscribed to the invalidations of its agent. Disposing it removes both. */
+/**
+ * A queue of one agent instance, subscribed to the invalidations of its agent. Disposing it removes both, and never rejects:
+ * what can't be removed is said to the log, and left to the sweep.
+ */
 export interface InvalidationQueue extends AsyncDisposable {
   readonly queueUrl: string;
   /** Says no more that it lives, and removes nothing: for one that is gone, before it is made anew. */
@@ -50,8 +55,8 @@ const GONE_AFTER_MS = 24 * 3_600_000;
  * await using queue = await openInvalidationQueue({ sqs, sns, topicArn, agentId: 'billing', instanceId: hostname() });
  */
 export async function openInvalidationQueue(options: InvalidationQueueOptions): Promise<InvalidationQueue> {
-  const { sqs, sns, topicArn, agentId, instanceId } = options;
-  const { UnsubscribeCommand } = await import('@aws-sdk/client-sns');
+  const { sqs, sns, topicArn, agentId, instanceId, log } = options;
+  const { NotFoundException, UnsubscribeCommand } = await import('@aws-sdk/client-sns');
   const wanted = {
     Attributes: {
       MessageRetentionPeriod: String(RETENTION_S),
@@ -98,13 +103,13 @@ export async function openInvalidationQueue(options: InvalidationQueueOptions): 
       abandon: () => clearInterval(alive),
       async [Symbol.asyncDispose]() {
         clearInterval(alive);
-        // Both are tried. A subscription whose queue is gone stays in the topic until somebody removes it.
-        const removed = await Promise.allSettled([
-          sns.send(new UnsubscribeCommand({ SubscriptionArn })),
-          deleteQueue(),
-        ]);
-        const failed = removed.find((result) => result.status === 'rejected');
-        if (failed) throw failed.reason;
+        try {
+          // The subscription first: without its queue nothing says any more that it is to go.
+          await sns.send(new UnsubscribeCommand({ SubscriptionArn })).catch(unlessGone(NotFoundException));
+          await deleteQueue().catch(unlessGone(QueueDoesNotExist));
+        } catch (error) {
+          warn(log, "The agent's queue could not be removed", { error: classOf(error) });
+        }
       },
     };
   } catch (error) {
@@ -184,6 +189,11 @@ export async function sweepInvalidationQueues(
   );
   return removed.reduce((sum: number, count) => sum + count, 0);
 }
+
+/** What somebody else has removed is removed. */
+const unlessGone = (Gone: typeof NotFoundException | typeof QueueDoesNotExist) => (error: unknown) => {
+  if (!(error instanceof Gone)) throw error;
+};
 
 /** At most 80 characters of those that SQS takes; the digest keeps apart what would look alike. */
 export function queueName(agentId: string, instanceId: string): string {

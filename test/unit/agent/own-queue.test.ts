@@ -2,7 +2,9 @@ import { hostname } from 'node:os';
 import {
   FilterPolicyLimitExceededException,
   InvalidParameterException,
+  NotFoundException,
   SNSClient,
+  SNSServiceException,
   SubscribeCommand,
   UnsubscribeCommand,
 } from '@aws-sdk/client-sns';
@@ -20,7 +22,7 @@ import {
 } from '@aws-sdk/client-sqs';
 import { mockClient } from 'aws-sdk-client-mock';
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { type AgentSecretsOptions, createAgentSecrets } from '../../../agent/index.ts';
+import { AgentClosedError, type AgentSecretsOptions, createAgentSecrets } from '../../../agent/index.ts';
 import { queueName } from '../../../agent/invalidation-queue.ts';
 import { bodyOf, Store, secret, versionIdOf } from './setting.ts';
 
@@ -138,6 +140,50 @@ test('an instance that starts again at once, under the name of one that ended, h
   expect(said).toEqual([]);
   await close();
   expect(queues.size).toBe(0);
+});
+
+describe('an agent that ends', () => {
+  const heard = () => until(() => subscriptions === 1 && sqs.commandCalls(ReceiveMessageCommand).length > 0);
+
+  test('does so without an error where somebody removed its queue and its subscription before it', async () => {
+    sqs.on(DeleteQueueCommand).rejects(new QueueDoesNotExist(failure));
+    sns.on(UnsubscribeCommand).rejects(new NotFoundException(failure));
+    const { close } = agentOn('billing-7');
+    await heard();
+    await close();
+    expect(said).toEqual([]);
+  });
+
+  test('does so where its credentials have expired, and leaves the queue with its subscription to be swept', async () => {
+    const expired = { ...failure, name: 'ExpiredTokenException', $fault: 'client' } as const;
+    sns.on(UnsubscribeCommand).rejects(new SNSServiceException(expired));
+    const { close } = agentOn('billing-7');
+    await heard();
+    await close();
+    expect(said).toEqual(["The agent's queue could not be removed: ExpiredTokenException"]);
+    expect(queues.size, 'its tags name the subscription').toBe(1);
+  });
+
+  test('hears no more and serves no secret, though a connection is still in use, and waits for it', async () => {
+    const { agent, close } = agentOn('billing-7');
+    await heard();
+    const ending = Promise.withResolvers<void>();
+    const driver = { open: async () => 'a client', close: () => undefined, isAuthFailure: () => false };
+    const working = agent.connections(secret, driver).use(() => ending.promise);
+    await until(() => agent.held(secret) !== undefined);
+    let isClosed = false;
+    const closed = close().then(() => {
+      isClosed = true;
+    });
+    expect(agent.held(secret)).toBeUndefined();
+    await expect(agent.get(secret)).rejects.toThrow(AgentClosedError);
+    await expect(agent.refreshNow(secret)).rejects.toThrow(AgentClosedError);
+    await until(() => queues.size === 0);
+    expect(sns.commandCalls(UnsubscribeCommand)).toHaveLength(1);
+    expect(isClosed).toBe(false);
+    ending.resolve();
+    await Promise.all([working, closed]);
+  });
 });
 
 describe('a queue that is made anew', () => {
