@@ -3,7 +3,15 @@
  * later may help. Carries neither the request nor a value.
  */
 export class SourceUnreachableError extends Error {
-  override readonly name = 'SourceUnreachableError';
+  override readonly name: string = 'SourceUnreachableError';
+}
+
+/**
+ * The source doesn't let the agent log in. That says nothing of a secret: what is held stands in, as while the source is out of
+ * reach, and the login is tried again.
+ */
+export class LoginRefusedError extends SourceUnreachableError {
+  override readonly name = 'LoginRefusedError';
 }
 
 /** There is no such secret, or no such version of it; one that is scheduled for deletion counts as gone. */

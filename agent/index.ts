@@ -9,6 +9,7 @@ export {
 export type { CacheStats, SecretHealth } from './cache-report.ts';
 export {
   AgentClosedError,
+  LoginRefusedError,
   SecretDeniedError,
   SecretMalformedError,
   SecretNotFoundError,

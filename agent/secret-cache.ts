@@ -4,6 +4,7 @@ import type { CacheStats, SecretHealth } from './cache-report.ts';
 import { type Clock, steadyClock } from './clock.ts';
 import {
   AgentClosedError,
+  classOf,
   SecretDeniedError,
   SecretMalformedError,
   SecretNotFoundError,
@@ -269,7 +270,8 @@ export class SecretCache implements Disposable {
       return entry.version;
     }
     if (error instanceof SecretMalformedError) throw error;
-    throw new SecretUnavailableError(`${secretId} can't be had, and nothing held may stand in`, {
+    const why = error instanceof SourceUnreachableError ? error.message : classOf(error);
+    throw new SecretUnavailableError(`${secretId} can't be had, and nothing held may stand in: ${why}`, {
       cause: error,
     });
   }

@@ -61,7 +61,10 @@ export class AgentVault implements AsyncDisposable {
     });
   }
 
-  /** What is at a path of KV v2. Fails with SecretUnavailable-, SecretNotFound-, SecretDenied- or SecretMalformedError. */
+  /**
+   * What is at a path of KV v2. Fails with SecretUnavailable-, SecretNotFound-, SecretDenied- or SecretMalformedError. Where it is
+   * the login that Vault refuses, that is the cause of a SecretUnavailableError: a LoginRefusedError.
+   */
   async get(path: string, { mount = this.#mount }: OfMount = {}): Promise<SecretVersion> {
     return this.#cache(mount).get(path);
   }
@@ -133,6 +136,7 @@ export class AgentVault implements AsyncDisposable {
   /**
    * The login of a database role (`database/creds/{role}`) that is this instance's own: the same one until it has to be
    * replaced. Ask each time a connection is made. Needs `read` there, and `update` on sys/leases/renew and sys/leases/revoke.
+   * Fails with SourceUnreachable-, LoginRefused-, SecretNotFound- or SecretDeniedError.
    */
   async databaseCredentials(
     role: string,

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { SecretValue } from '../../shared/credential/secret-value.ts';
 import {
   AgentClosedError,
+  LoginRefusedError,
   SecretDeniedError,
   SecretNotFoundError,
   SourceUnreachableError,
@@ -122,8 +123,9 @@ export class DatabaseLease implements AsyncDisposable {
       return (await this.#replaced()).credential;
     } catch (error) {
       // A Vault that is away revokes nothing: what is held may work on, without its token too, until Vault is back or the lease ends.
-      const mayWork = held && this.#timing.now() < held.lease.expiresAt;
-      if (mayWork && error instanceof SourceUnreachableError) return held.credential;
+      // One that refuses the next login is there, and has revoked it with the token.
+      const isAway = error instanceof SourceUnreachableError && !(error instanceof LoginRefusedError);
+      if (isAway && held && this.#timing.now() < held.lease.expiresAt) return held.credential;
       throw error;
     }
   }

@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { SecretValue } from '../../shared/credential/secret-value.ts';
-import { SecretDeniedError } from '../errors.ts';
+import { SourceUnreachableError } from '../errors.ts';
 
 /** What a login sends to Vault, or a token that somebody else got. */
 export type VaultCredential =
   | { readonly path: string; readonly body: Readonly<Record<string, string>> }
   | { readonly token: SecretValue };
 
-/** Asked at each login, so that what rotates is read anew. */
+/** Asked at each login, so that what rotates is read anew. What it fails with counts as Vault being out of reach. */
 export type VaultLogin = () => Promise<VaultCredential>;
 
 const SERVICE_ACCOUNT_TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount/token';
@@ -48,6 +48,6 @@ export function tokenFileLogin(path: string): VaultLogin {
 
 async function contentOf(path: string): Promise<string> {
   const text = await readFile(path, 'utf8').catch(() => '');
-  if (text.trim() === '') throw new SecretDeniedError(`${path} holds no token`);
+  if (text.trim() === '') throw new SourceUnreachableError(`${path} holds no token to log in with`);
   return text.trim();
 }

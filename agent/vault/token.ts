@@ -1,9 +1,16 @@
 import { z } from 'zod';
 import { SecretValue } from '../../shared/credential/secret-value.ts';
-import { AgentClosedError, SecretDeniedError, SourceUnreachableError } from '../errors.ts';
+import {
+  AgentClosedError,
+  classOf,
+  LoginRefusedError,
+  SecretDeniedError,
+  SecretNotFoundError,
+  SourceUnreachableError,
+} from '../errors.ts';
 import type { VaultApi } from './api.ts';
 import { type Expiring, isWorthKeeping, keepAlive, type Timing } from './keep-alive.ts';
-import type { VaultLogin } from './login.ts';
+import type { VaultCredential, VaultLogin } from './login.ts';
 
 /** A token of Vault's, as we hold it; a renewal puts its end off. Times by the keeper's clock, in milliseconds. */
 export interface VaultToken extends Expiring {
@@ -96,9 +103,8 @@ export class TokenKeeper implements AsyncDisposable {
   async #loggedIn(): Promise<VaultToken> {
     if (this.#closing.signal.aborted) throw new AgentClosedError('The Vault client is closed');
     const old = this.#token;
-    const credential = await this.#login();
-    const token =
-      'token' in credential ? await this.#adopted(credential.token) : await this.#issued(credential);
+    const credential = await this.#login().catch(asOutage);
+    const token = await this.#tokenFor(credential).catch(asRefusedLogin);
     this.#token = token;
     this.#start(this.#keep(token));
     if (old) this.#start(this.#leave(old));
@@ -109,6 +115,10 @@ export class TokenKeeper implements AsyncDisposable {
   #start(work: Promise<void>): void {
     const underWay = work.finally(() => this.#underWay.delete(underWay));
     this.#underWay.add(underWay);
+  }
+
+  #tokenFor(credential: VaultCredential): Promise<VaultToken> {
+    return 'token' in credential ? this.#adopted(credential.token) : this.#issued(credential);
   }
 
   async #issued({ path, body }: { readonly path: string; readonly body: object }): Promise<VaultToken> {
@@ -191,4 +201,16 @@ export class TokenKeeper implements AsyncDisposable {
       await this.#api('POST', 'auth/token/revoke-self', { token: value, body: {} }).catch(() => undefined);
     value[Symbol.dispose]();
   }
+}
+
+/** A library's message may quote what it was given, and a refusal by another store is none of the secret that is read. */
+function asOutage(error: unknown): never {
+  if (error instanceof SourceUnreachableError) throw error;
+  throw new SourceUnreachableError(`What to log in to Vault with can't be had: ${classOf(error)}`);
+}
+
+/** Of the secret that the login was needed for, Vault has said nothing. */
+function asRefusedLogin(error: unknown): never {
+  const isRefusal = error instanceof SecretDeniedError || error instanceof SecretNotFoundError;
+  throw isRefusal ? new LoginRefusedError(`The login failed: ${error.message}`) : error;
 }

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
   createAgentVault,
   kubernetesLogin,
+  LoginRefusedError,
   SecretDeniedError,
   SecretDisposedError,
   SecretNotFoundError,
@@ -38,11 +39,7 @@ path "sys/leases/renew" { capabilities = ["update"] }
 path "sys/leases/revoke" { capabilities = ["update"] }`,
   });
   await bao.request('POST', 'sys/auth/kubernetes', { type: 'kubernetes' });
-  await bao.request('POST', 'auth/kubernetes/config', {
-    kubernetes_host: cluster.url,
-    kubernetes_ca_cert: 'not used over http',
-    disable_local_ca_jwt: true,
-  });
+  await bao.request('POST', 'auth/kubernetes/config', kubernetes());
   await bao.request('POST', 'auth/kubernetes/role/billing', {
     bound_service_account_names: ['billing'],
     bound_service_account_namespaces: ['agents'],
@@ -73,6 +70,11 @@ afterAll(async () => {
   await Promise.allSettled([bao, postgres, cluster].map((part) => part?.[Symbol.asyncDispose]()));
 });
 
+const kubernetes = () => ({
+  kubernetes_host: cluster.url,
+  kubernetes_ca_cert: 'not used over http',
+  disable_local_ca_jwt: true,
+});
 const asPod = (namespace = 'agents', name = 'billing', options = {}) =>
   writeFileSync(tokenPath, cluster.serviceAccountToken(namespace, name, options));
 const vaultOf = (more = {}) =>
@@ -134,26 +136,52 @@ test.each([
   ['another service account', () => asPod('agents', 'research')],
   ['another namespace', () => asPod('default', 'billing')],
   ['a token that another cluster signed', () => asPod('agents', 'billing', { signedByUs: false })],
-  ['no token', () => writeFileSync(tokenPath, '')],
-])('%s is refused, by an error that shows no token', async (_, given) => {
+])('%s is refused, by an error that says so and shows no token', async (_, given) => {
   given();
   await using vault = vaultOf();
   const failure = await vault.get('agents/billing-7/llm').then(String, (error: unknown) => error);
-  expect(failure).toBeInstanceOf(SecretDeniedError);
+  expect(failure).toBeInstanceOf(SecretUnavailableError);
+  expect(failure).toMatchObject({ cause: expect.any(LoginRefusedError) });
+  expect(String(failure)).toContain('Vault refuses auth/kubernetes/login (403)');
   expect(String(failure)).not.toMatch(/ey[A-Z]/);
+});
+
+test('without a token to log in with, the file where it should be is named', async () => {
+  writeFileSync(tokenPath, '');
+  await using vault = vaultOf();
+  await expect(vault.get('agents/billing-7/llm')).rejects.toThrow(`${tokenPath} holds no token`);
 });
 
 test('the service account token that the kubelet has rotated is the one that the next login sends', async () => {
   asPod();
-  await put('agents/billing-7/rotating', { n: 1 });
+  const path = 'agents/billing-7/rotating';
+  await put(path, { n: 1 });
   await using vault = vaultOf({ ttlMs: 0 });
-  const read = () => vault.get('agents/billing-7/rotating');
-  await read();
+  await vault.get(path);
   asPod('agents', 'research');
   await bao.request('POST', 'sys/leases/revoke-prefix/auth/kubernetes/login');
-  await expect(read()).rejects.toThrow(SecretDeniedError);
+  await put(path, { n: 2 });
+  // Of the secret, Vault has said nothing.
+  expect(await vault.get(path)).toMatchObject({ versionId: '1' });
+  expect(vault.health()).toMatchObject([{ state: 'stale', failure: 'LoginRefusedError' }]);
   asPod();
-  await until('the next login succeeds', () => read().catch(() => undefined));
+  await until('the next login succeeds', async () => (await vault.get(path)).versionId === '2');
+});
+
+test('while the Kubernetes API is away Vault refuses every login, and what is held is served all the same', async () => {
+  asPod();
+  await put('agents/billing-7/blip', { n: 1 });
+  await using vault = vaultOf({ ttlMs: 0 });
+  await vault.get('agents/billing-7/blip');
+  await bao.request('POST', 'sys/leases/revoke-prefix/auth/kubernetes/login');
+  const away = { kubernetes_host: `http://127.0.0.1:${await freePort()}` };
+  await bao.request('POST', 'auth/kubernetes/config', { ...kubernetes(), ...away });
+  try {
+    expect(await vault.get('agents/billing-7/blip')).toMatchObject({ versionId: '1' });
+    expect(vault.health()).toMatchObject([{ state: 'stale', failure: 'LoginRefusedError' }]);
+  } finally {
+    await bao.request('POST', 'auth/kubernetes/config', kubernetes());
+  }
 });
 
 test('a mirror is of the version in Secrets Manager that it is stamped with', async () => {

@@ -1,104 +1,18 @@
 import { beforeEach, expect, test } from 'vitest';
 import { AgentClosedError, SecretDeniedError, SourceUnreachableError } from '../../../agent/errors.ts';
-import type { VaultApi } from '../../../agent/vault/api.ts';
 import { type DatabaseCredential, DatabaseLease } from '../../../agent/vault/database-lease.ts';
 import { TokenKeeper } from '../../../agent/vault/token.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
+import { FakeVault } from './fake-vault.ts';
 import { VirtualTime } from './virtual-time.ts';
 
 let time: VirtualTime;
 let vault: FakeVault;
 let tokens: TokenKeeper;
 
-/** Tokens and leases that end in virtual time: each may be renewed until its max TTL, and a lease ends with its token. */
-class FakeVault {
-  readonly said: string[] = [];
-  ttl = 60;
-  leaseTtl = 60;
-  maxTtl = 150;
-  leaseMaxTtl = 150;
-  away = false;
-  /** Requests for a secret wait for it before their token is looked at. */
-  kv = Promise.resolve();
-  /** The answers to requests for a login wait for it. */
-  database = Promise.resolve();
-  #logins = 0;
-  #made = 0;
-  readonly #tokens = new Map<string, { until: number; max: number }>();
-  readonly #leases = new Map<string, { until: number; max: number; token: string }>();
-
-  readonly api: VaultApi = async (method, path, { token, body } = {}) => {
-    if (this.away) throw new SourceUnreachableError('away');
-    const now = time.now() / 1_000;
-    const said = `${method} ${path}`;
-    if (path === 'auth/kubernetes/login') {
-      this.#logins += 1;
-      const name = `token-${this.#logins}`;
-      this.#tokens.set(name, { until: now + this.ttl, max: now + this.maxTtl });
-      this.said.push(`login ${name}`);
-      return { auth: { client_token: name, lease_duration: this.ttl, renewable: true } };
-    }
-    const name = token?.reveal() ?? '';
-    if (path.startsWith('secret/')) await this.kv;
-    const known = this.#tokens.get(name);
-    if (!known || known.until <= now) throw new SecretDeniedError('permission denied');
-    this.said.push(`${said} by ${name}`);
-    if (path === 'auth/token/renew-self') {
-      known.until = Math.min(now + this.ttl, known.max);
-      return { auth: { lease_duration: known.until - now, renewable: true } };
-    }
-    if (path === 'auth/token/revoke-self') {
-      this.#tokens.delete(name);
-      return undefined;
-    }
-    if (path === 'database/creds/billing') {
-      this.#made += 1;
-      const lease_id = `lease-${this.#made}`;
-      const lease_duration = this.leaseTtl;
-      this.#leases.set(lease_id, { until: now + lease_duration, max: now + this.leaseMaxTtl, token: name });
-      await this.database;
-      return { lease_id, lease_duration, renewable: true, data: { username: lease_id, password: 'p' } };
-    }
-    const { lease_id = '' }: { lease_id?: string } = { ...body };
-    const lease = this.#leases.get(lease_id);
-    if (path === 'sys/leases/revoke') {
-      this.#leases.delete(lease_id);
-      return undefined;
-    }
-    if (path === 'sys/leases/renew') {
-      if (!lease || !this.works(lease_id)) throw new SecretDeniedError('lease not found');
-      lease.until = Math.min(now + this.leaseTtl, lease.max);
-      return { lease_duration: lease.until - now };
-    }
-    return { data: { ttl: known.until - now, renewable: true } };
-  };
-
-  /** Whether the database takes the login of a lease: it and its token are alive. */
-  works(leaseId: string): boolean {
-    const now = time.now() / 1_000;
-    const lease = this.#leases.get(leaseId);
-    return lease !== undefined && lease.until > now && (this.#tokens.get(lease.token)?.until ?? 0) > now;
-  }
-
-  /** The tokens that were not revoked and have not ended. */
-  get alive(): readonly string[] {
-    return [...this.#tokens].filter(([, { until }]) => until > time.now() / 1_000).map(([name]) => name);
-  }
-
-  /** As an operator would. */
-  revoke(name: string): void {
-    this.#tokens.delete(name);
-  }
-
-  /** How often something was asked for. */
-  count(prefix: string): number {
-    return this.said.filter((said) => said.startsWith(prefix)).length;
-  }
-}
-
 beforeEach(() => {
   time = new VirtualTime();
-  vault = new FakeVault();
+  vault = new FakeVault(time);
   const login = async () => ({ path: 'auth/kubernetes/login', body: { role: 'billing', jwt: 'jwt' } });
   tokens = new TokenKeeper(vault.api, login, time);
 });
