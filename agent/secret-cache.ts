@@ -14,7 +14,7 @@ import {
 import { notifyListener } from './listener.ts';
 import { SecretTrack } from './secret-track.ts';
 import type { SecretSource, SecretVersion } from './secret-version.ts';
-import { met, reaches, UNMET_MAX, type VersionNotice } from './version-floor.ts';
+import { idsOf, met, reaches, UNMET_MAX, type VersionNotice } from './version-floor.ts';
 
 /** All durations are in milliseconds. */
 export interface SecretCacheOptions {
@@ -48,6 +48,12 @@ interface Entry {
   readonly ttlMs: number;
 }
 
+interface Flight {
+  readonly landed: Promise<Entry>;
+  /** What was held was invalidated after it began, so it may not know why. */
+  isOvertaken: boolean;
+}
+
 export type ChangeListener = (version: SecretVersion) => void;
 
 /**
@@ -68,7 +74,7 @@ export class SecretCache implements Disposable {
   readonly #random: () => number;
   readonly #entries: LRUCache<string, Entry>;
   readonly #tracks: LRUCache<string, SecretTrack>;
-  readonly #flights = new Map<string, Promise<Entry>>();
+  readonly #flights = new Map<string, Flight>();
   readonly #listeners = new Map<string, Set<ChangeListener>>();
   readonly #onVersion: NonNullable<SecretCacheOptions['onVersion']>;
   readonly #stats = { hits: 0, misses: 0, fetches: 0, failedReads: 0, servedStale: 0 };
@@ -113,7 +119,7 @@ export class SecretCache implements Disposable {
   async refresh(secretId: string): Promise<SecretVersion> {
     this.#assertOpen();
     // A read that began before the call may not know what the caller knows.
-    await this.#flights.get(secretId)?.catch(() => undefined);
+    await this.#flights.get(secretId)?.landed.catch(() => undefined);
     if (!this.#flights.has(secretId) && !this.#track(secretId).demand()) return this.get(secretId);
     return this.#renewed(secretId);
   }
@@ -137,13 +143,16 @@ export class SecretCache implements Disposable {
   }
 
   /**
-   * What is held is read again before it is served next. While the source is out of reach it may still stand in, up to the
-   * hard bound. Without a secret: all of them.
+   * What is held, or is being read, is read again before it is served next. While the source is out of reach it may still stand
+   * in, up to the hard bound. Without a secret: all of them.
    */
   invalidate(secretId?: string): void {
-    for (const id of secretId === undefined ? [...this.#entries.keys()] : [secretId]) {
+    const all = () => new Set([...this.#entries.keys(), ...this.#flights.keys()]);
+    for (const id of secretId === undefined ? all() : [secretId]) {
       const entry = this.#entries.peek(id);
       if (entry) this.#entries.set(id, { ...entry, ttlMs: 0 });
+      const flight = this.#flights.get(id);
+      if (flight) flight.isOvertaken = true;
     }
   }
 
@@ -238,9 +247,12 @@ export class SecretCache implements Disposable {
       if (failure && this.#now() < failure.retryAt && !this.#flights.has(secretId)) {
         return this.#lastKnownGood(secretId, failure.error);
       }
+      const flight = this.#flight(secretId);
+      const isLate = flight.isOvertaken;
       try {
-        const { version, readAt } = await this.#flight(secretId);
+        const { version, readAt } = await flight.landed;
         this.#assertOpen();
+        if (isLate) continue;
         if (this.#now() - readAt > this.#staleMs) {
           throw new SourceUnreachableError(`The answer for ${secretId} came too late to be served`);
         }
@@ -276,10 +288,10 @@ export class SecretCache implements Disposable {
     });
   }
 
-  #flight(secretId: string): Promise<Entry> {
+  #flight(secretId: string): Flight {
     const flying = this.#flights.get(secretId);
     if (flying) return flying;
-    const flight = this.#read(secretId)
+    const landed = this.#read(secretId)
       .then(
         (entry) => {
           this.#track(secretId).failure = undefined;
@@ -292,6 +304,7 @@ export class SecretCache implements Disposable {
         },
       )
       .finally(() => this.#flights.delete(secretId));
+    const flight = { landed, isOvertaken: false };
     this.#flights.set(secretId, flight);
     return flight;
   }
@@ -323,7 +336,8 @@ export class SecretCache implements Disposable {
     const track = this.#track(secretId);
     track.floors = met(track.floors, version);
     track.wasServed = true;
-    const ttlMs = this.#ttlMs * (1 - this.#random() / 10);
+    const isOvertaken = this.#flights.get(secretId)?.isOvertaken;
+    const ttlMs = isOvertaken ? 0 : this.#ttlMs * (1 - this.#random() / 10);
     const entry = { version, served: Promise.resolve(version), track, readAt, ttlMs };
     this.#entries.set(secretId, entry);
     if (before?.version.versionId !== version.versionId) {
@@ -363,9 +377,4 @@ export class SecretCache implements Disposable {
   #assertOpen(): void {
     if (this.#closed) throw new AgentClosedError('The secret cache is closed');
   }
-}
-
-/** What callers may call the secret by: its name, its ARN, and its ARN without the six random characters. */
-function idsOf({ secret, secretArn }: VersionNotice): ReadonlySet<string> {
-  return new Set([secret, secretArn, secretArn.replace(/-[^-]{6}$/, '')]);
 }

@@ -7,6 +7,11 @@ export interface VersionNotice {
   readonly movedAt: number;
 }
 
+/** What callers may call the secret by: its name, its ARN, and its ARN without the six random characters. */
+export function idsOf({ secret, secretArn }: VersionNotice): ReadonlySet<string> {
+  return new Set([secret, secretArn, secretArn.replace(/-[^-]{6}$/, '')]);
+}
+
 /** A version that nothing older may be served than. */
 interface Floor {
   readonly versionId: string;

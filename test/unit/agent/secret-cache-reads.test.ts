@@ -81,6 +81,42 @@ describe('what is held', () => {
     expect(cache.usableUntil(secret)).toBe(began + 60 * minute);
   });
 
+  test.each([
+    ['the first one', undefined, 0],
+    ['a later one', secret, 5 * minute],
+  ])(
+    'and invalidated while a read is under way, %s, is read again for those who ask from then on',
+    async (_, which, age) => {
+      if (age > 0) await served();
+      store.now += age;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      store.gate = promise;
+      const early = served();
+      store.rotate();
+      cache.invalidate(which);
+      const late = [served(), served()];
+      store.fetches = [];
+      store.gate = Promise.resolve();
+      resolve();
+      expect([await early, ...(await Promise.all(late)), await served()]).toEqual([0, 1, 1, 1]);
+      expect(store.fetches, 'one for all of them').toHaveLength(1);
+      expect(store.mostFlying).toBe(1);
+    },
+  );
+
+  test('and invalidated while a read is under way that fails still stands in', async () => {
+    await served();
+    store.now += 5 * minute;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    store.gate = promise;
+    store.failure = new SourceUnreachableError('down');
+    const early = served();
+    cache.invalidate();
+    const late = served();
+    resolve();
+    expect(await Promise.all([early, late])).toEqual([0, 0]);
+  });
+
   test('may be used up to the hard bound, and is forgotten after it', async () => {
     expect(cache.isUsable(secret)).toBe(false);
     await served();
