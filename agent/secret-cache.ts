@@ -52,6 +52,8 @@ interface Flight {
   readonly landed: Promise<Entry>;
   /** What was held was invalidated after it began, so it may not know why. */
   isOvertaken: boolean;
+  /** A notice came after it began: if it fails, that is no reason to let the notice wait. */
+  wasNoticed: boolean;
 }
 
 export type ChangeListener = (version: SecretVersion) => void;
@@ -113,8 +115,8 @@ export class SecretCache implements Disposable {
   }
 
   /**
-   * Reads again, now, for one to whom the held version was refused. At most once in two seconds a secret; in between, and
-   * while the source is out of reach, it is as `get`.
+   * Reads again, now, for one to whom the held version was refused, also where the last read failed just before. At most once
+   * in two seconds a secret; in between, and where the source is out of reach, it is as `get`.
    */
   async refresh(secretId: string): Promise<SecretVersion> {
     this.#assertOpen();
@@ -135,7 +137,10 @@ export class SecretCache implements Disposable {
     for (const secretId of idsOf(notice)) {
       const track = this.#track(secretId);
       const outcome = track.take(notice);
-      const inUse = this.#entries.has(secretId) || this.#flights.has(secretId);
+      const flight = this.#flights.get(secretId);
+      const inUse = flight || this.#entries.has(secretId);
+      if (outcome === 'moved' && flight) flight.wasNoticed = true;
+      else if (outcome === 'moved') track.hasten();
       if (inUse && (outcome === 'moved' || (outcome === 'hinted' && track.demand()))) {
         this.#renewQuietly(secretId);
       }
@@ -299,12 +304,14 @@ export class SecretCache implements Disposable {
         },
         (error: unknown) => {
           this.#stats.failedReads += 1;
-          this.#track(secretId).fail(error, this.#random());
+          const track = this.#track(secretId);
+          track.fail(error, this.#random());
+          if (this.#flights.get(secretId)?.wasNoticed) track.hasten();
           throw error;
         },
       )
       .finally(() => this.#flights.delete(secretId));
-    const flight = { landed, isOvertaken: false };
+    const flight = { landed, isOvertaken: false, wasNoticed: false };
     this.#flights.set(secretId, flight);
     return flight;
   }

@@ -69,11 +69,17 @@ export class SecretTrack {
     return ROUND_WAITS_MS[at % ROUND_WAITS_MS.length] ?? 0;
   }
 
-  /** Whether a read on demand is due, and takes it. */
+  /** Whether a read on demand is due, and takes it. It does not wait for the next try of one that failed. */
   demand(): boolean {
     if (this.#now() - this.#demandedAt < DEMAND_EVERY_MS) return false;
     this.#demandedAt = this.#now();
+    this.#retryBy(this.#now());
     return true;
+  }
+
+  /** Has a read that failed tried again as soon as one on demand is due: what is to be read has changed since. */
+  hasten(): void {
+    if (this.failure && !this.demand()) this.#retryBy(this.#demandedAt + DEMAND_EVERY_MS);
   }
 
   /** Whether the source may be asked once more, and counts it. */
@@ -103,6 +109,10 @@ export class SecretTrack {
     if (this.wasServed || !this.failure) return false;
     const { error, retryAt } = this.failure;
     return error instanceof SecretNotFoundError || this.#now() > retryAt + staleMs;
+  }
+
+  #retryBy(at: number): void {
+    if (this.failure) this.failure = { ...this.failure, retryAt: Math.min(this.failure.retryAt, at) };
   }
 
   #isTrusting(): boolean {

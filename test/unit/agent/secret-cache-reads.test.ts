@@ -184,6 +184,68 @@ describe('a read that fails', () => {
     expect(cache.stats().servedStale).toBe(0);
   });
 
+  describe('until its next try is half a minute off', () => {
+    beforeEach(async () => {
+      await served();
+      store.failure = new SourceUnreachableError('down');
+      for (store.now += 5 * minute; store.now < began + 8 * minute; store.now += 500) await served();
+      // Until one has just failed.
+      for (const { length } = store.fetches; store.fetches.length === length; store.now += 500)
+        await served();
+      store.fetches = [];
+    });
+
+    test('is tried again at once on a notice: the first rotation after an outage is none of its own', async () => {
+      store.failure = undefined;
+      cache.notice(store.rotate());
+      expect(await served()).toBe(1);
+      expect(store.fetches).toHaveLength(1);
+    });
+
+    test('and then no sooner than it would be, where that fails too', async () => {
+      cache.notice(store.rotate());
+      for (let second = 0; second < 15; second += 1) {
+        await expect(served()).rejects.toThrow(SecretUnavailableError);
+        store.now += 1_000;
+      }
+      expect(store.fetches).toHaveLength(1);
+    });
+
+    test('is tried again at once for one to whom what is held was refused, once in two seconds', async () => {
+      for (let tenth = 0; tenth < 40; tenth += 1) {
+        expect((await cache.refresh(secret)).versionId).toBe(versionIdOf(0));
+        store.now += 100;
+      }
+      expect(store.fetches).toHaveLength(2);
+      store.failure = undefined;
+      store.rotate();
+      expect((await cache.refresh(secret)).versionId).toBe(versionIdOf(1));
+    });
+
+    test('is tried again at once on a notice that comes while the last try is still waited for', async () => {
+      store.now += 15_000;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      store.gate = promise;
+      const early = served();
+      store.failure = undefined;
+      store.gate = Promise.resolve();
+      cache.notice(store.rotate());
+      resolve();
+      await expect(early).rejects.toThrow(SecretUnavailableError);
+      expect(await served()).toBe(1);
+      expect(store.fetches).toHaveLength(2);
+    });
+
+    test('is not tried again for every message of a flood', async () => {
+      for (let tenth = 0; tenth < 100; tenth += 1) {
+        cache.notice(store.noticeOf(100 + tenth, epoch + store.now + 1_000 * tenth));
+        await settled();
+        store.now += 100;
+      }
+      expect(store.fetches.length).toBeLessThanOrEqual(10);
+    });
+  });
+
   test('a hundred times a minute is spared the source, and the last known good stands in', async () => {
     await served();
     for (let number = 0; number < 150; number += 1) {

@@ -66,6 +66,36 @@ describe('the source is asked', () => {
   });
 });
 
+describe('a read that failed is tried again', () => {
+  const retryIn = () => (track.failure?.retryAt ?? 0) - now;
+
+  test('at once on demand, which leaves its waits as long as they were', () => {
+    for (let count = 0; count < 4; count += 1) track.fail('down', 0);
+    expect(track.demand()).toBe(true);
+    expect(track.failure).toEqual({ error: 'down', count: 4, retryAt: now });
+    track.fail('down', 0);
+    expect(retryIn()).toBe(8_000);
+  });
+
+  test('at once where what is to be read has changed, or else two seconds after the last one on demand', () => {
+    track.fail('down', 0.999);
+    track.hasten();
+    expect(retryIn()).toBe(0);
+    now += 500;
+    for (let count = 0; count < 4; count += 1) track.fail('down', 0);
+    track.hasten();
+    expect(retryIn()).toBe(1_500);
+  });
+
+  test('no later for being hastened, and a read that did not fail takes no turn', () => {
+    track.hasten();
+    expect([track.failure, track.demand()]).toEqual([undefined, true]);
+    track.fail('down', 0);
+    track.hasten();
+    expect(retryIn()).toBe(500);
+  });
+});
+
 describe('the word of others', () => {
   test('is looked for until a read that lags shows it too', () => {
     expect(ROUND_WAITS_MS.reduce((sum, ms) => sum + ms)).toBeGreaterThan(longestLagMs);
