@@ -1,11 +1,11 @@
-import { hostname } from 'node:os';
-import { isMainThread, threadId } from 'node:worker_threads';
+import { randomUUID } from 'node:crypto';
 import type { SecretsManagerClientConfig } from '@aws-sdk/client-secrets-manager';
 import type { SQSClient } from '@aws-sdk/client-sqs';
 import { type Adoption, type AdoptionListener, adoptionOf } from './adoption.ts';
 import { adoptionEvents } from './adoption-events.ts';
 import type { CacheStats, SecretHealth } from './cache-report.ts';
 import { AgentClosedError } from './errors.ts';
+import { ownInstanceId } from './instance-id.ts';
 import { agentSqs, InvalidationListener, type InvalidationOptions } from './invalidation.ts';
 import { notifyListener } from './listener.ts';
 import { type OpenSecret, openSecret } from './open-secret.ts';
@@ -35,7 +35,10 @@ export interface AgentSecretsOptions
   readonly topicArn?: string;
   /** The Keyturn bus, to publish "Secret Adopted" on. Without it nothing is published. */
   readonly eventBusName?: string;
-  /** Tells the instances of an agent apart. Default: host name and process id, and from a process's second one on its number. */
+  /**
+   * Tells the instances of an agent apart. Default: host name and process id, and from a process's second one on its number. To a
+   * queue of the agent's own the default adds what no other has: one that two share would tell each of half the notices.
+   */
   readonly instanceId?: string;
   /** Region, endpoint, credentials and the like. What is left out is found as the AWS SDK finds it. */
   readonly aws?: Pick<
@@ -304,7 +307,7 @@ export class AgentSecrets implements AsyncDisposable {
   }
 
   #queueOnTopic(): OwnQueue | undefined {
-    const { topicArn, queueUrl, agentId, aws = {}, log } = this.#options;
+    const { topicArn, queueUrl, agentId, instanceId, aws = {}, log } = this.#options;
     if (topicArn === undefined || queueUrl !== undefined) return undefined;
     return new OwnQueue({
       sqs: this.#sqs(),
@@ -314,7 +317,7 @@ export class AgentSecrets implements AsyncDisposable {
       },
       topicArn,
       agentId,
-      instanceId: this.#instanceId,
+      instanceId: instanceId ?? `${this.#instanceId}-${randomUUID()}`,
       ...(log && { log }),
       onMade: () => this.#cache.invalidate(),
     });
@@ -336,17 +339,6 @@ export class AgentSecrets implements AsyncDisposable {
 }
 
 const closed = () => new AgentClosedError('The agent is closed');
-
-/** How many agents of an id this thread has made. */
-const made = new Map<string, number>();
-
-/** Another one for each agent of the process, whose first keeps its own when it starts again. */
-function ownInstanceId(agentId: string): string {
-  const number = (made.get(agentId) ?? 0) + 1;
-  made.set(agentId, number);
-  const thread = isMainThread ? [] : [`t${threadId}`];
-  return [hostname(), process.pid, ...thread, ...(number > 1 ? [number] : [])].join('-');
-}
 
 /** See {@link AgentSecrets}. */
 export function createAgentSecrets(options: AgentSecretsOptions): AgentSecrets {

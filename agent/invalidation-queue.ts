@@ -52,7 +52,7 @@ const GONE_AFTER_MS = 24 * 3_600_000;
  * and DeleteMessage on `keyturn-agent-{agentId}-*`, and sns:Subscribe and Unsubscribe on the topic.
  *
  * @example
- * await using queue = await openInvalidationQueue({ sqs, sns, topicArn, agentId: 'billing', instanceId: hostname() });
+ * await using queue = await openInvalidationQueue({ sqs, sns, topicArn, agentId: 'billing', instanceId: randomUUID() });
  */
 export async function openInvalidationQueue(options: InvalidationQueueOptions): Promise<InvalidationQueue> {
   const { sqs, sns, topicArn, agentId, instanceId, log } = options;

@@ -50,7 +50,10 @@ export function agentCommand(): Command {
     .option('--topic-arn <arn>', 'the invalidation topic: hear of new versions through a queue of its own')
     .option('--queue-url <url>', 'instead of the topic: a queue that is subscribed to it')
     .option('--event-bus <name>', 'say there which versions are in use ("Secret Adopted")')
-    .option('--instance-id <id>', 'tells the instances of an agent apart (default: host name and process id)')
+    .option(
+      '--instance-id <id>',
+      'tells the instances of an agent apart; no two may have the same (default: host name and process id)',
+    )
     .option('--port <port>', 'where to listen', whole, 2_773)
     .option('--host <address>', 'the address to listen on', '127.0.0.1')
     .option('--beyond-loopback', 'allow an address that other machines can reach', false)

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import {
   FilterPolicyLimitExceededException,
   InvalidParameterException,
@@ -24,13 +25,13 @@ import { mockClient } from 'aws-sdk-client-mock';
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { AgentClosedError, type AgentSecretsOptions, createAgentSecrets } from '../../../agent/index.ts';
 import { queueName } from '../../../agent/invalidation-queue.ts';
-import { bodyOf, Store, secret, versionIdOf } from './setting.ts';
+import { bodyOf, Store, secret, secretArn, versionIdOf } from './setting.ts';
 
 const sqs = mockClient(SQSClient);
 const sns = mockClient(SNSClient);
+const events = mockClient(EventBridgeClient);
 afterAll(() => {
-  sqs.restore();
-  sns.restore();
+  for (const client of [sqs, sns, events]) client.restore();
 });
 const topicArn = 'arn:aws:sns:eu-central-1:123456789012:invalidations';
 const failure = { message: 'the message', $metadata: {} };
@@ -42,8 +43,8 @@ const said: string[] = [];
 let subscriptions = 0;
 
 beforeEach(() => {
-  sqs.reset();
-  sns.reset();
+  for (const client of [sqs, sns, events]) client.reset();
+  events.on(PutEventsCommand).resolves({});
   for (const list of [polls, said]) list.length = 0;
   queues.clear();
   subscriptions = 0;
@@ -76,8 +77,12 @@ beforeEach(() => {
   closing.promise.catch(() => undefined);
 });
 
-function agentOn(agentId: string, options: Partial<AgentSecretsOptions> = {}) {
-  const agent = createAgentSecrets({
+function agentOn(
+  agentId: string,
+  options: Partial<AgentSecretsOptions> = {},
+  create: typeof createAgentSecrets = createAgentSecrets,
+) {
+  const agent = create({
     agentId,
     topicArn,
     source: new Store(),
@@ -96,31 +101,43 @@ function agentOn(agentId: string, options: Partial<AgentSecretsOptions> = {}) {
 }
 const until = (condition: () => boolean) => vi.waitUntil(condition, { timeout: 4_000 });
 
-describe('two agents of one id in one process', () => {
-  test('have a queue each, and one keeps its own when the other closes', async () => {
-    const one = agentOn('pair-1');
-    const other = agentOn('pair-1');
-    await until(() => queues.size === 2);
-    const own = queueName('pair-1', `${hostname()}-${process.pid}`);
-    expect([...queues], 'the first keeps its name through restarts').toEqual([
-      own,
-      queueName('pair-1', `${hostname()}-${process.pid}-2`),
-    ]);
+describe('two agents of one id', () => {
+  const adoptedAs = () =>
+    events
+      .commandCalls(PutEventsCommand)
+      .map(({ args }) => JSON.parse(args[0].input.Entries?.[0]?.Detail ?? '').agentInstanceId);
+
+  test('in one process have a queue and an instance id each, and one keeps its queue when the other closes', async () => {
+    const source = new Store();
+    const named = { fetch: async (id: string) => ({ ...(await source.fetch(id)), arn: secretArn }) };
+    const bus = { source: named, eventBusName: 'keyturn-test' };
+    const [one, other] = [agentOn('billing-7', bus), agentOn('billing-7', bus)];
+    for (const { agent } of [one, other]) await agent.get(secret);
+    await until(() => queues.size === 2 && adoptedAs().length === 2);
+    const [first, second] = adoptedAs();
+    expect(first).toMatch(`${hostname()}-${process.pid}`);
+    expect(second).not.toBe(first);
     await one.close();
-    expect([...queues]).toEqual([queueName('pair-1', `${hostname()}-${process.pid}-2`)]);
+    expect(queues.size).toBe(1);
     await other.close();
   });
 
-  test('are not counted with those of another id, or that say who they are', async () => {
-    const agents = [agentOn('pair-2'), agentOn('pair-3'), agentOn('pair-3', { instanceId: 'pod-1' })];
-    await until(() => queues.size === 3);
-    expect(queues).toEqual(
-      new Set([
-        queueName('pair-2', `${hostname()}-${process.pid}`),
-        queueName('pair-3', `${hostname()}-${process.pid}`),
-        queueName('pair-3', 'pod-1'),
-      ]),
-    );
+  test('in containers that share host name and process id have a queue each', async () => {
+    const one = agentOn('pair-1');
+    vi.resetModules();
+    const { createAgentSecrets: createInAnother } = await import('../../../agent/index.ts');
+    const other = agentOn('pair-1', {}, createInAnother);
+    await until(() => subscriptions === 2);
+    expect(queues.size).toBe(2);
+    await one.close();
+    expect(queues.size).toBe(1);
+    await other.close();
+  });
+
+  test('that are told who they are keep to that: one that starts again finds its queue', async () => {
+    const agents = [agentOn('pair-2', { instanceId: 'pod-1' }), agentOn('pair-3', { instanceId: 'pod-1' })];
+    await until(() => queues.size === 2);
+    expect(queues).toEqual(new Set([queueName('pair-2', 'pod-1'), queueName('pair-3', 'pod-1')]));
     for (const { close } of agents) await close();
   });
 });
