@@ -136,7 +136,8 @@ export class AgentVault implements AsyncDisposable {
   /**
    * The login of a database role (`database/creds/{role}`) that is this instance's own: the same one until it has to be
    * replaced. Ask each time a connection is made. Needs `read` there, and `update` on sys/leases/renew and sys/leases/revoke.
-   * Fails with SourceUnreachable-, LoginRefused-, SecretNotFound- or SecretDeniedError.
+   * While Vault is away one call waits for it, and those after it get what is held until its lease ends. Fails with
+   * SourceUnreachable-, LoginRefused-, SecretNotFound- or SecretDeniedError.
    */
   async databaseCredentials(
     role: string,

@@ -38,6 +38,8 @@ const renewal = z.object({ lease_duration: z.number() });
 const RETRY_MS = 2_000;
 /** A younger login is not replaced on demand, so that a database that refuses everyone isn't flooded with logins. */
 const REFRESH_EVERY_MS = 2_000;
+/** While Vault is away, those who ask for a login have it asked no sooner than so long after the last failure. */
+const AWAY_MS = 5_000;
 
 /** How long Vault lets a login work. */
 interface Lease extends Expiring {
@@ -66,6 +68,8 @@ export class DatabaseLease implements AsyncDisposable {
   readonly #open = new Set<Lease>();
   #held: Held | undefined;
   #issuing: Promise<Held> | undefined;
+  /** When Vault was last away for a request for another login; undefined once it has answered. */
+  #awayAt: number | undefined;
   readonly #keeping = new Set<Promise<void>>();
 
   constructor(tokens: TokenKeeper, path: string, timing: Timing) {
@@ -77,15 +81,19 @@ export class DatabaseLease implements AsyncDisposable {
   async current(): Promise<DatabaseCredential> {
     const held = this.#held;
     if (!held) return this.#another();
-    const endsAt = Math.min(held.lease.expiresAt, held.token.expiresAt);
-    return this.#timing.now() < endsAt ? held.credential : this.#another();
+    const now = this.#timing.now();
+    if (now < Math.min(held.lease.expiresAt, held.token.expiresAt)) return held.credential;
+    if (this.#awayAt === undefined || now >= held.lease.expiresAt) return this.#another();
+    // One has waited for Vault in vain. Nobody else has to, as long as what is held may stand in.
+    if (now - this.#awayAt >= AWAY_MS) this.#another().catch(() => undefined);
+    return held.credential;
   }
 
   /** As `current`, but another login, if the one that is held is two seconds old. While Vault is out of reach it is as `current`. */
   async refresh(): Promise<DatabaseCredential> {
-    const held = this.#held;
-    const isNew = held && this.#timing.now() - held.madeAt < REFRESH_EVERY_MS;
-    return isNew ? this.current() : this.#another();
+    const now = this.#timing.now();
+    const isRecent = (at: number | undefined) => at !== undefined && now - at < REFRESH_EVERY_MS;
+    return isRecent(this.#held?.madeAt) || isRecent(this.#awayAt) ? this.current() : this.#another();
   }
 
   onChange(listener: (credential: DatabaseCredential) => void): Disposable {
@@ -122,18 +130,20 @@ export class DatabaseLease implements AsyncDisposable {
     try {
       return (await this.#replaced()).credential;
     } catch (error) {
-      // A Vault that is away revokes nothing: what is held may work on, without its token too, until Vault is back or the lease ends.
-      // One that refuses the next login is there, and has revoked it with the token.
-      const isAway = error instanceof SourceUnreachableError && !(error instanceof LoginRefusedError);
-      if (isAway && held && this.#timing.now() < held.lease.expiresAt) return held.credential;
+      if (isAway(error) && held && this.#timing.now() < held.lease.expiresAt) return held.credential;
       throw error;
     }
   }
 
   #replaced(): Promise<Held> {
-    this.#issuing ??= this.#issued().finally(() => {
-      this.#issuing = undefined;
-    });
+    this.#issuing ??= this.#issued()
+      .catch((error: unknown) => {
+        this.#awayAt = isAway(error) ? this.#timing.now() : undefined;
+        throw error;
+      })
+      .finally(() => {
+        this.#issuing = undefined;
+      });
     return this.#issuing;
   }
 
@@ -154,6 +164,7 @@ export class DatabaseLease implements AsyncDisposable {
     const lease = { id: leaseId, renewable, expiresAt: madeAt + ttlSeconds * 1_000 };
     const held = { credential, lease, token, madeAt };
     this.#held = held;
+    this.#awayAt = undefined;
     this.#forgetEnded();
     this.#open.add(lease);
     for (const listener of this.#listeners) notifyListener(listener, credential);
@@ -200,10 +211,19 @@ export class DatabaseLease implements AsyncDisposable {
       const answer = renewal.parse(await this.#tokens.request('PUT', 'sys/leases/renew', body));
       if (!isWorthKeeping(answer.lease_duration, ttlSeconds)) return false;
       lease.expiresAt = this.#timing.now() + answer.lease_duration * 1_000;
+      this.#awayAt = undefined;
       return true;
     } catch (error) {
       if (error instanceof SecretDeniedError || error instanceof SecretNotFoundError) return false;
       throw error;
     }
   }
+}
+
+/**
+ * Whether a login may work on without its token until Vault is back or the lease ends: a Vault that is away revokes nothing. One
+ * that refuses the next login is there, and has revoked it with the token.
+ */
+function isAway(error: unknown): boolean {
+  return error instanceof SourceUnreachableError && !(error instanceof LoginRefusedError);
 }

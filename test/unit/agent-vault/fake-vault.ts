@@ -5,11 +5,15 @@ import type { VirtualTime } from './virtual-time.ts';
 /** Tokens and leases that end in virtual time: each may be renewed until its max TTL, and a lease ends with its token. */
 export class FakeVault {
   readonly said: string[] = [];
+  /** Requests, those that got no answer included. */
+  asked = 0;
   ttl = 60;
   leaseTtl = 60;
   maxTtl = 150;
   leaseMaxTtl = 150;
   away = false;
+  /** How long it takes until a request has got no answer. */
+  hangMs = 0;
   /** What logins fail with. */
   loginFailure: Error | undefined;
   /** Requests for a secret wait for it before their token is looked at. */
@@ -27,7 +31,9 @@ export class FakeVault {
   }
 
   readonly api: VaultApi = async (method, path, { token, body } = {}) => {
-    if (this.away) throw new SourceUnreachableError('away');
+    this.asked += 1;
+    if (this.hangMs > 0) await this.#time.wait(this.hangMs, new AbortController().signal);
+    if (this.away || this.hangMs > 0) throw new SourceUnreachableError('away');
     const now = this.#time.now() / 1_000;
     const said = `${method} ${path}`;
     if (path === 'auth/kubernetes/login') {
