@@ -1,5 +1,5 @@
-import { SecretValue } from '../shared/credential/secret-value.ts';
-import type { SecretVersion } from './secret-version.ts';
+import type { SecretValue } from '../shared/credential/secret-value.ts';
+import { type SecretVersion, withValues } from './secret-version.ts';
 
 /** One version's fields, for as long as they are needed: disposing it clears every value that was had from it. */
 export interface OpenSecret extends AsyncDisposable, Disposable {
@@ -16,25 +16,18 @@ export interface OpenSecret extends AsyncDisposable, Disposable {
  */
 export function openSecret({ versionId, createdAt, fields }: SecretVersion): OpenSecret {
   const values: SecretValue[] = [];
-  const own = (value: unknown): unknown => {
-    if (value instanceof SecretValue) {
-      const copy = value.copy();
-      values.push(copy);
-      return copy;
-    }
-    if (Array.isArray(value)) return Object.freeze(value.map(own));
-    if (typeof value === 'object' && value !== null) return ownFields(value);
-    return value;
-  };
-  const ownFields = (object: object): Readonly<Record<string, unknown>> =>
-    Object.freeze(Object.fromEntries(Object.entries(object).map(([name, value]) => [name, own(value)])));
+  const own = withValues(fields, (value) => {
+    const copy = value.copy();
+    values.push(copy);
+    return copy;
+  });
   const dispose = () => {
     for (const value of values) value[Symbol.dispose]();
   };
   return Object.freeze({
     versionId,
     createdAt,
-    fields: ownFields(fields),
+    fields: own,
     [Symbol.dispose]: dispose,
     [Symbol.asyncDispose]: async () => dispose(),
   });

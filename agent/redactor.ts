@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { SecretValue } from '../shared/credential/secret-value.ts';
+import { SecretDisposedError, SecretValue } from '../shared/credential/secret-value.ts';
 import type { SecretVersion } from './secret-version.ts';
 
 const REDACTED = '[secret]';
@@ -70,9 +70,19 @@ export class Redactor {
 }
 
 function needlesOf(versions: readonly Known[]): readonly string[] {
-  const values = versions.flatMap(({ fields }) => secretsIn(fields)).map((value) => value.reveal());
+  const values = versions.flatMap(({ fields }) => secretsIn(fields)).flatMap(textOf);
   const forms = values.filter((value) => value.length >= SHORTEST).flatMap(formsOf);
   return [...new Set(forms)].sort((one, other) => other.length - one.length);
+}
+
+/** What its holder has cleared is nowhere to be had from, and no reason to fail whoever logs. */
+function textOf(value: SecretValue): readonly string[] {
+  try {
+    return [value.reveal()];
+  } catch (error) {
+    if (error instanceof SecretDisposedError) return [];
+    throw error;
+  }
 }
 
 function secretsIn(value: unknown): readonly SecretValue[] {

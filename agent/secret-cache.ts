@@ -13,7 +13,7 @@ import {
 } from './errors.ts';
 import { notifyListener } from './listener.ts';
 import { SecretTrack } from './secret-track.ts';
-import type { SecretSource, SecretVersion } from './secret-version.ts';
+import { lentVersion, type SecretSource, type SecretVersion } from './secret-version.ts';
 import { idsOf, met, reaches, UNMET_MAX, type VersionNotice } from './version-floor.ts';
 
 /** All durations are in milliseconds. */
@@ -337,8 +337,9 @@ export class SecretCache implements Disposable {
     }
   }
 
-  #keep(secretId: string, version: SecretVersion, readAt: number): Entry {
+  #keep(secretId: string, read: SecretVersion, readAt: number): Entry {
     this.#assertOpen();
+    const version = lentVersion(read);
     const before = this.#entries.peek(secretId);
     const track = this.#track(secretId);
     track.floors = met(track.floors, version);

@@ -1,7 +1,10 @@
 import { SecretValue } from '../shared/credential/secret-value.ts';
 import { SecretMalformedError } from './errors.ts';
 
-/** One version of a secret as an agent holds it: frozen, and redacted wherever it is shown. */
+/**
+ * One version of a secret as an agent holds it: frozen, and redacted wherever it is shown. What a cache gives is for all who ask:
+ * disposing of a value clears nothing. `agent.open` and `withSecret` give values of one's own.
+ */
 export interface SecretVersion {
   readonly versionId: string;
   /** Of the secret in Secrets Manager, if it comes from there. */
@@ -53,6 +56,27 @@ export function fieldsOf(text: string): Readonly<Record<string, unknown>> {
   return wrappedFields(parsed);
 }
 
+/** A version for many holders, none of whom can clear it for the others. */
+export function lentVersion(version: SecretVersion): SecretVersion {
+  const fields = withValues(version.fields, (value) => value.lent());
+  return Object.freeze({ ...version, fields, value: version.value.lent() });
+}
+
+/** Fields with others in place of their secret values. */
+export function withValues(
+  fields: Readonly<Record<string, unknown>>,
+  otherFor: (value: SecretValue) => SecretValue,
+): Readonly<Record<string, unknown>> {
+  const other = (value: unknown): unknown => {
+    if (value instanceof SecretValue) return otherFor(value);
+    if (Array.isArray(value)) return Object.freeze(value.map(other));
+    return isPlain(value) ? othersOf(value) : value;
+  };
+  const othersOf = (object: object) =>
+    Object.freeze(Object.fromEntries(Object.entries(object).map(([name, value]) => [name, other(value)])));
+  return othersOf(fields);
+}
+
 function jsonOf(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -75,6 +99,11 @@ function wrapped(value: unknown): unknown {
   if (Array.isArray(value)) return Object.freeze(value.map(wrapped));
   if (isObject(value)) return wrappedFields(value);
   return value;
+}
+
+/** As JSON has objects: what else a source gives, such as a date, is not looked into. */
+function isPlain(value: unknown): value is object {
+  return isObject(value) && Object.getPrototypeOf(value) === Object.prototype;
 }
 
 function isObject(value: unknown): value is object {

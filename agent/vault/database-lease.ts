@@ -48,6 +48,8 @@ interface Lease extends Expiring {
 
 interface Held {
   readonly credential: DatabaseCredential;
+  /** The credential's, which is lent to all who ask. */
+  readonly password: SecretValue;
   readonly lease: Lease;
   /** Vault revokes the login with it. */
   readonly token: VaultToken;
@@ -115,7 +117,7 @@ export class DatabaseLease implements AsyncDisposable {
     this.#closing.abort();
     await this.#issuing?.catch(() => undefined);
     await Promise.all(this.#keeping);
-    this.#held?.credential.password[Symbol.dispose]();
+    this.#held?.password[Symbol.dispose]();
     this.#held = undefined;
     this.#forgetEnded();
     const revoked = [...this.#open].map(({ id }) =>
@@ -154,15 +156,16 @@ export class DatabaseLease implements AsyncDisposable {
     if (!answer.success)
       throw new SourceUnreachableError(`Vault answered in an unknown shape for ${this.#path}`);
     const { lease_id: leaseId, lease_duration: ttlSeconds, renewable, data } = answer.data;
+    const password = SecretValue.of(data.password);
     const credential = Object.freeze({
       username: data.username,
-      password: SecretValue.of(data.password),
+      password: password.lent(),
       leaseId,
       ttlSeconds,
     });
     const madeAt = this.#timing.now();
     const lease = { id: leaseId, renewable, expiresAt: madeAt + ttlSeconds * 1_000 };
-    const held = { credential, lease, token, madeAt };
+    const held = { credential, password, lease, token, madeAt };
     this.#held = held;
     this.#awayAt = undefined;
     this.#forgetEnded();

@@ -300,6 +300,14 @@ test('disposing revokes the logins that may still work, and asks for none whose 
   expect(vault.count('PUT sys/leases/revoke')).toBe(open.length);
 });
 
+test('who disposes of the password takes it from nobody else', async () => {
+  await using lease = leaseOf();
+  {
+    using _password = (await lease.current()).password;
+  }
+  expect((await lease.current()).password.reveal()).toMatch(/./);
+});
+
 test('disposing revokes what was made, logins first, and forgets it', async () => {
   const lease = leaseOf();
   const { leaseId, password } = await lease.current();

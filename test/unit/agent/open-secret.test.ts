@@ -41,6 +41,45 @@ test('clearing one holder empties neither another nor the cache', async () => {
   expect(store.fetches).toHaveLength(1);
 });
 
+test('who disposes of what get gave takes it from nobody else', async () => {
+  const { agent, store } = agentWith({ password, nested: [{ password }] });
+  const { fields, value } = await agent.get(secret);
+  {
+    using _key = secretOf(fields.password);
+    using _text = value;
+    using _nested = secretOf(Reflect.get(Object(Reflect.get(Object(fields.nested), 0)), 'password'));
+  }
+  expect(agent.redactor()(`refused: ${password}`)).toBe('refused: [secret]');
+  await agent.withSecret(secret, (opened) =>
+    expect(secretOf(opened.fields.password).reveal()).toBe(password),
+  );
+  expect((await agent.get(secret)).value.reveal()).toContain('nested');
+  expect(store.fetches).toHaveLength(1);
+});
+
+test("a version that was asked for by its label is the asker's own to dispose of, and the logger goes on", async () => {
+  const { agent } = agentWith({ password });
+  const other = await agent.version(secret, { versionId: '0' });
+  const redact = agent.redactor();
+  await agent.get(secret);
+  secretOf(other.fields.password)[Symbol.dispose]();
+  expect(redact(`refused: ${password}`)).toBe('refused: [secret]');
+});
+
+test("a source of one's own may hold what is no text, and keeps what it gave", async () => {
+  const since = new Date(0);
+  const fields = { password: SecretValue.of(password), since };
+  const source = {
+    fetch: async () => ({ versionId: '1', createdAt: 0, stages: [], fields, value: SecretValue.of('{}') }),
+  };
+  const agent = createAgentSecrets({ agentId: 'billing-7', source });
+  const version = await agent.get(secret);
+  secretOf(version.fields.password)[Symbol.dispose]();
+  expect(version.fields.since).toBe(since);
+  expect(fields.password.reveal()).toBe(password);
+  await agent.withSecret(secret, (opened) => expect(opened.fields.since).toBe(since));
+});
+
 test('withSecret clears the secret whether its work succeeds or fails', async () => {
   const { agent } = agentWith({ password });
   const kept: SecretValue[] = [];

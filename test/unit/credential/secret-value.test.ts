@@ -1,7 +1,7 @@
 import { format, inspect } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { SecretValue } from '../../../shared/credential/secret-value.ts';
+import { SecretDisposedError, SecretValue } from '../../../shared/credential/secret-value.ts';
 
 const text = 'tr0ub4dor&3';
 
@@ -30,6 +30,23 @@ describe('a secret value', () => {
     expect(`${secret}`).toBe('[secret]');
     expect(JSON.stringify({ secret })).toBe('{"secret":"[secret]"}');
     expect(inspect(secret)).toBe('[secret]');
+  });
+
+  test('that was lent is not cleared by who borrowed it, and is with its owner', () => {
+    const owned = SecretValue.of(text);
+    {
+      using borrowed = owned.lent();
+      using again = borrowed.lent();
+      expect(again.equals(owned)).toBe(true);
+    }
+    const kept = owned.lent();
+    const copied = kept.copy();
+    expect([owned.reveal(), kept.reveal()]).toEqual([text, text]);
+    owned[Symbol.dispose]();
+    expect(() => kept.reveal()).toThrow(SecretDisposedError);
+    expect(copied.reveal()).toBe(text);
+    copied[Symbol.dispose]();
+    expect(() => copied.reveal()).toThrow(SecretDisposedError);
   });
 
   test('equals one of the same text and no other', () => {
