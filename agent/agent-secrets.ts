@@ -307,7 +307,7 @@ export class AgentSecrets implements AsyncDisposable {
   }
 
   #queueOnTopic(): OwnQueue | undefined {
-    const { topicArn, queueUrl, agentId, instanceId, aws = {}, log } = this.#options;
+    const { topicArn, queueUrl, agentId, instanceId, aws = {}, log, random } = this.#options;
     if (topicArn === undefined || queueUrl !== undefined) return undefined;
     return new OwnQueue({
       sqs: this.#sqs(),
@@ -319,6 +319,7 @@ export class AgentSecrets implements AsyncDisposable {
       agentId,
       instanceId: instanceId ?? `${this.#instanceId}-${randomUUID()}`,
       ...(log && { log }),
+      ...(random && { random }),
       onMade: () => this.#cache.invalidate(),
     });
   }

@@ -4,8 +4,6 @@ import {
   CreateQueueCommand,
   DeleteQueueCommand,
   GetQueueAttributesCommand,
-  ListQueuesCommand,
-  ListQueueTagsCommand,
   QueueDeletedRecently,
   QueueDoesNotExist,
   QueueNameExists,
@@ -39,9 +37,8 @@ export interface InvalidationQueueOptions {
 
 /** What is older is no news: the TTL of the cache has made up for it. */
 const RETENTION_S = 3_600;
-/** How often an instance says that it lives, and after how long a silence it counts as gone. */
+/** How often an instance says that it lives. */
 const SEEN_EVERY_MS = 6 * 3_600_000;
-const GONE_AFTER_MS = 24 * 3_600_000;
 
 /**
  * Makes the queue of an instance and subscribes it to the topic, for its own agent's notices only. Made again under the same
@@ -155,43 +152,8 @@ async function subscribed(
   }
 }
 
-/**
- * Removes the queues, and their subscriptions, that instances of an agent left behind when they were killed: those that have
- * not been said to live for a day. Two may do it at once. One that lives after all makes its queue anew when its next poll
- * doesn't find it. Gives how many were removed.
- *
- * The agent's role needs sqs:ListQueues, and sqs:ListQueueTags on `keyturn-agent-{agentId}-*`, besides what
- * `openInvalidationQueue` needs.
- */
-export async function sweepInvalidationQueues(
-  { sqs, sns, agentId }: Pick<InvalidationQueueOptions, 'sqs' | 'sns' | 'agentId'>,
-  now: Date = new Date(),
-): Promise<number> {
-  const { UnsubscribeCommand } = await import('@aws-sdk/client-sns');
-  const { QueueUrls = [] } = await sqs.send(
-    new ListQueuesCommand({ QueueNamePrefix: agentQueuePrefix(agentId) }),
-  );
-  const removed = await Promise.all(
-    QueueUrls.map(async (QueueUrl) => {
-      // Gone since it was listed, as a rule.
-      const { Tags = {} } = await sqs
-        .send(new ListQueueTagsCommand({ QueueUrl }))
-        .catch(() => ({ Tags: {} }));
-      const tags = new Map(Object.entries(Tags));
-      const seen = Date.parse(tags.get('keyturn:seen') ?? '');
-      if (tags.get('keyturn:agent') !== agentId || !(now.getTime() - seen > GONE_AFTER_MS)) return 0;
-      const SubscriptionArn = tags.get('keyturn:subscription');
-      // The subscription first: without its queue nothing says any more that it is to go.
-      if (SubscriptionArn) await sns.send(new UnsubscribeCommand({ SubscriptionArn }));
-      await sqs.send(new DeleteQueueCommand({ QueueUrl })).catch(() => undefined);
-      return 1;
-    }),
-  );
-  return removed.reduce((sum: number, count) => sum + count, 0);
-}
-
 /** What somebody else has removed is removed. */
-const unlessGone = (Gone: typeof NotFoundException | typeof QueueDoesNotExist) => (error: unknown) => {
+export const unlessGone = (Gone: typeof NotFoundException | typeof QueueDoesNotExist) => (error: unknown) => {
   if (!(error instanceof Gone)) throw error;
 };
 

@@ -14,7 +14,6 @@ const answers = new Map([
     '<SubscribeResponse><SubscribeResult><SubscriptionArn>arn:s</SubscriptionArn></SubscribeResult></SubscribeResponse>',
   ],
   ['TagQueue', '{}'],
-  ['ListQueues', '{}'],
   ['DeleteQueue', '{}'],
 ]);
 let silentOn: string;

@@ -14,7 +14,6 @@ import {
   DeleteMessageBatchCommand,
   DeleteQueueCommand,
   GetQueueAttributesCommand,
-  ListQueuesCommand,
   QueueDeletedRecently,
   QueueDoesNotExist,
   ReceiveMessageCommand,
@@ -56,7 +55,6 @@ beforeEach(() => {
     .on(GetQueueAttributesCommand)
     .resolves({ Attributes: { QueueArn: 'arn:aws:sqs:eu-central-1:1:queue' } });
   sqs.on(TagQueueCommand).resolves({});
-  sqs.on(ListQueuesCommand).resolves({});
   sqs.on(DeleteMessageBatchCommand).resolves({});
   sqs.on(DeleteQueueCommand).callsFake(async ({ QueueUrl }: { QueueUrl: string }) => queues.delete(QueueUrl));
   sqs.on(ReceiveMessageCommand).callsFake(async () => {
