@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { Command, InvalidArgumentError } from 'commander';
 import {
   type AgentVault,
+  type AgentVaultOptions,
   createAgentSecrets,
   createAgentVault,
   kubernetesLogin,
@@ -81,10 +82,10 @@ async function serve(flags: AgentFlags): Promise<void> {
   const { beyondLoopback, maxConnections } = flags;
   await asCalled(() => assertReach({ host, beyondLoopback }), BeyondLoopbackError);
   const token = await asCalled(() => sidecarToken(process.env), TokenMissingError, TokenNotPrivateError);
-  await using vault = vaultOf(flags);
   const log = {
     warn: (message: string, fields: object) => console.error(JSON.stringify({ message, ...fields })),
   };
+  await using vault = vaultOf(flags, log);
   await using agent = createAgentSecrets({
     agentId,
     log,
@@ -110,7 +111,7 @@ async function serve(flags: AgentFlags): Promise<void> {
   await Promise.race(['SIGINT', 'SIGTERM'].map((signal) => once(process, signal)));
 }
 
-function vaultOf(flags: AgentFlags): AgentVault | undefined {
+function vaultOf(flags: AgentFlags, log: NonNullable<AgentVaultOptions['log']>): AgentVault | undefined {
   const { vaultAddress, vaultNamespace, vaultMount, ttlSeconds, staleSeconds } = flags;
   if (vaultAddress === undefined) return undefined;
   return createAgentVault({
@@ -118,6 +119,7 @@ function vaultOf(flags: AgentFlags): AgentVault | undefined {
     ...(vaultNamespace !== undefined && { namespace: vaultNamespace }),
     mount: vaultMount,
     login: vaultLoginOf(flags),
+    log,
     ttlMs: ttlSeconds * 1_000,
     staleMs: staleSeconds * 1_000,
   });

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type CacheStats, type SecretHealth, sumOf } from '../cache-report.ts';
 import { type Clock, steadyClock } from '../clock.ts';
 import { AgentClosedError } from '../errors.ts';
+import type { AgentLog } from '../log.ts';
 import { type OpenSecret, openSecret } from '../open-secret.ts';
 import { Redactor } from '../redactor.ts';
 import { SecretCache, type SecretCacheOptions } from '../secret-cache.ts';
@@ -24,6 +25,8 @@ export interface AgentVaultOptions
   readonly now?: Clock;
   /** Rejects when the signal aborts. */
   readonly wait?: Timing['wait'];
+  /** Warned of each token and each database login that could be neither renewed nor replaced, and is tried again. */
+  readonly log?: AgentLog;
 }
 
 /** Where a path is, if not in the client's own mount. */
@@ -55,7 +58,7 @@ export class AgentVault implements AsyncDisposable {
     this.#options = options;
     this.#redactor = new Redactor(options);
     this.#timing = { now, random, wait: options.wait ?? wait };
-    this.#tokens = new TokenKeeper(vaultApi(options), options.login, this.#timing);
+    this.#tokens = new TokenKeeper(vaultApi(options), options.login, this.#timing, options.log);
     this.#tokens.onReplaced(async (old) => {
       await Promise.all([...this.#leases.values()].map((lease) => lease.leave(old)));
     });
@@ -215,7 +218,7 @@ export class AgentVault implements AsyncDisposable {
     const path = `${mount}/creds/${encodeURIComponent(role)}`;
     const known = this.#leases.get(path);
     if (known) return known;
-    const lease = new DatabaseLease(this.#tokens, path, this.#timing);
+    const lease = new DatabaseLease(this.#tokens, path, this.#timing, this.#options.log);
     lease.onChange(({ leaseId, password }) =>
       // Its own copy: the lease disposes of the password before the redactor forgets it.
       this.#redactor.learn(path, { versionId: leaseId, fields: { password: password.copy() } }),

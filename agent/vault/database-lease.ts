@@ -8,6 +8,7 @@ import {
   SourceUnreachableError,
 } from '../errors.ts';
 import { notifyListener } from '../listener.ts';
+import type { AgentLog } from '../log.ts';
 import {
   type Expiring,
   isWorthKeeping,
@@ -35,7 +36,6 @@ const issued = z.object({
 });
 const renewal = z.object({ lease_duration: z.number() });
 
-const RETRY_MS = 2_000;
 /** A younger login is not replaced on demand, so that a database that refuses everyone isn't flooded with logins. */
 const REFRESH_EVERY_MS = 2_000;
 /** While Vault is away, those who ask for a login have it asked no sooner than so long after the last failure. */
@@ -64,6 +64,7 @@ export class DatabaseLease implements AsyncDisposable {
   readonly #tokens: TokenKeeper;
   readonly #path: string;
   readonly #timing: Timing;
+  readonly #log: AgentLog | undefined;
   readonly #closing = new AbortController();
   readonly #listeners = new Set<(credential: DatabaseCredential) => void>();
   /** Those of the logins that may still work: of the one that is held, and of those that it replaced. */
@@ -74,10 +75,11 @@ export class DatabaseLease implements AsyncDisposable {
   #awayAt: number | undefined;
   readonly #keeping = new Set<Promise<void>>();
 
-  constructor(tokens: TokenKeeper, path: string, timing: Timing) {
+  constructor(tokens: TokenKeeper, path: string, timing: Timing, log?: AgentLog) {
     this.#tokens = tokens;
     this.#path = path;
     this.#timing = timing;
+    this.#log = log;
   }
 
   async current(): Promise<DatabaseCredential> {
@@ -186,7 +188,8 @@ export class DatabaseLease implements AsyncDisposable {
       expiring: held.lease,
       timing: this.#timing,
       closing: this.#closing.signal,
-      retryMs: RETRY_MS,
+      log: this.#log,
+      what: this.#path,
       isHeld: () => this.#isHeld(held),
       renew: () => this.#isRenewed(held),
       replace: () => this.#replaced(),

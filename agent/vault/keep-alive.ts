@@ -1,4 +1,6 @@
 import { type Clock, LONGEST_TIMER_MS } from '../clock.ts';
+import { classOf } from '../errors.ts';
+import { type AgentLog, warn } from '../log.ts';
 
 export interface Timing {
   readonly now: Clock;
@@ -19,8 +21,9 @@ export interface Keeping {
   readonly expiring: Expiring;
   readonly timing: Timing;
   readonly closing: AbortSignal;
-  /** Milliseconds until the next attempt while Vault is away. */
-  readonly retryMs: number;
+  readonly log: AgentLog | undefined;
+  /** What the log calls it. */
+  readonly what: string;
   /** Whether nothing else has taken its place, and its holder isn't closing. */
   isHeld(): boolean;
   /** False where a renewal brings no more. */
@@ -41,17 +44,28 @@ export async function keepAlive(keeping: Keeping): Promise<void> {
 
 /** Gives it more time, or puts another in its place. Tries until one or the other is so. */
 export async function prolong(keeping: Keeping): Promise<void> {
-  const { expiring, timing, closing, retryMs, isHeld, renew, replace } = keeping;
-  while (isHeld()) {
+  const { expiring, timing, closing, log, what, isHeld, renew, replace } = keeping;
+  for (let failures = 1; isHeld(); failures += 1) {
     try {
       if (expiring.renewable && (await renew())) return;
       // Whoever needs it may have got another meanwhile.
       if (isHeld()) await replace();
-    } catch {
-      // Vault is away. When it has ended meanwhile, whoever needs it is told.
-      await timing.wait(retryMs, closing).catch(() => undefined);
+    } catch (error) {
+      if (!isHeld()) return;
+      // Vault is away, or refuses. When what it gave has ended meanwhile, whoever needs it is told.
+      warn(log, 'What Vault gave could be neither renewed nor replaced', { what, error: classOf(error) });
+      const pauseMs = pauseAfter(failures, expiring.expiresAt - timing.now(), timing.random());
+      await timing.wait(pauseMs, closing).catch(() => undefined);
     }
   }
+}
+
+const PAUSE_MS = { first: 2_000, most: 60_000 };
+
+/** Twice as long as the one before, but short where the end is near, and down to half of it, so that a fleet doesn't ask at once. */
+function pauseAfter(failures: number, leftMs: number, random: number): number {
+  const most = leftMs > 0 ? Math.min(PAUSE_MS.most, Math.max(PAUSE_MS.first, leftMs / 4)) : PAUSE_MS.most;
+  return Math.min(most, PAUSE_MS.first * 2 ** (failures - 1)) * (0.5 + random / 2);
 }
 
 /** A renewal that gives less than half of what was given at first has met the max TTL: time for another. */

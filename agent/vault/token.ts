@@ -8,6 +8,7 @@ import {
   SecretNotFoundError,
   SourceUnreachableError,
 } from '../errors.ts';
+import type { AgentLog } from '../log.ts';
 import type { VaultApi } from './api.ts';
 import { type Expiring, isWorthKeeping, keepAlive, type Timing } from './keep-alive.ts';
 import type { VaultCredential, VaultLogin } from './login.ts';
@@ -28,8 +29,6 @@ const looked = z.object({ data: z.object({ ttl: z.number(), renewable: z.boolean
 
 type TokenRequest = readonly [method: 'GET' | 'POST' | 'PUT', path: string, body?: object];
 
-const RETRY_MS = 5_000;
-
 /**
  * Keeps a token alive: logs in when the first one asks, renews at two thirds of the TTL, and logs in anew before the token
  * reaches its max TTL. The old token is let go once those who depend on it have gone over to the new one.
@@ -38,16 +37,18 @@ export class TokenKeeper implements AsyncDisposable {
   readonly #api: VaultApi;
   readonly #login: VaultLogin;
   readonly #timing: Timing;
+  readonly #log: AgentLog | undefined;
   readonly #closing = new AbortController();
   readonly #dependants = new Set<(old: VaultToken) => Promise<void>>();
   #token: VaultToken | undefined;
   #loggingIn: Promise<VaultToken> | undefined;
   readonly #underWay = new Set<Promise<void>>();
 
-  constructor(api: VaultApi, login: VaultLogin, timing: Timing) {
+  constructor(api: VaultApi, login: VaultLogin, timing: Timing, log?: AgentLog) {
     this.#api = api;
     this.#login = login;
     this.#timing = timing;
+    this.#log = log;
   }
 
   /** Awaited when a new login has taken the place of a token, before the old one is revoked, and its leases with it. */
@@ -147,7 +148,8 @@ export class TokenKeeper implements AsyncDisposable {
       expiring: token,
       timing: this.#timing,
       closing: this.#closing.signal,
-      retryMs: RETRY_MS,
+      log: this.#log,
+      what: 'token',
       isHeld: () => this.#isHeld(token),
       renew: () => this.#isRenewed(token),
       replace: () => this.#replaced(),

@@ -14,6 +14,8 @@ export class FakeVault {
   away = false;
   /** How long it takes until a request has got no answer. */
   hangMs = 0;
+  /** Begins of paths for which every token is refused. */
+  denied: readonly string[] = [];
   /** What logins fail with. */
   loginFailure: Error | undefined;
   /** Requests for a secret wait for it before their token is looked at. */
@@ -49,6 +51,7 @@ export class FakeVault {
     const known = this.#tokens.get(name);
     if (!known || known.until <= now) throw new SecretDeniedError('permission denied');
     this.said.push(`${said} by ${name}`);
+    if (this.denied.some((begin) => path.startsWith(begin))) throw new SecretDeniedError('permission denied');
     if (path === 'auth/token/renew-self') {
       known.until = Math.min(now + this.ttl, known.max);
       return { auth: { lease_duration: known.until - now, renewable: true } };
