@@ -9,7 +9,7 @@ import { warn } from './log.ts';
 import { type QueueSweepOptions, sweepInvalidationQueues } from './queue-sweep.ts';
 
 export interface OwnQueueOptions extends Omit<InvalidationQueueOptions, 'sns'> {
-  /** Asked once. */
+  /** Asked until it has given one. */
   readonly sns: () => Promise<SNSClient>;
   /** Told each time that a queue stands: what was read before its subscription did may have changed unnoticed. */
   readonly onMade: () => void;
@@ -23,7 +23,7 @@ const SWEEP_WITHIN_MS = 300_000;
 /** The queue that an agent makes for itself: when it is first polled, and anew when it turns out to be gone. */
 export class OwnQueue implements AsyncDisposable {
   readonly #options: OwnQueueOptions;
-  #sns: Promise<SNSClient> | undefined;
+  #sns: SNSClient | undefined;
   #queue: InvalidationQueue | undefined;
   #sweeping: NodeJS.Timeout | undefined;
   readonly #closing = new AbortController();
@@ -35,8 +35,8 @@ export class OwnQueue implements AsyncDisposable {
   /** Gives its URL. A failure is tried again as that of a poll. */
   async make(): Promise<string> {
     this.#queue?.abandon();
-    this.#sns ??= this.#options.sns();
-    const made = { ...this.#options, sns: await this.#sns };
+    this.#sns ??= await this.#options.sns();
+    const made = { ...this.#options, sns: this.#sns };
     this.#queue = await openInvalidationQueue(made);
     this.#sweepLater(made);
     this.#options.onMade();
