@@ -10,7 +10,7 @@ import { agentSqs, InvalidationListener, type InvalidationOptions } from './inva
 import { notifyListener } from './listener.ts';
 import { type OpenSecret, openSecret } from './open-secret.ts';
 import { OwnQueue } from './own-queue.ts';
-import { PATIENCE } from './patience.ts';
+import { isCallers, PATIENCE } from './patience.ts';
 import { RotatingPool, type RotatingPoolOptions } from './postgres.ts';
 import { Redactor } from './redactor.ts';
 import {
@@ -40,7 +40,11 @@ export interface AgentSecretsOptions
    * queue of the agent's own the default adds what no other has: one that two share would tell each of half the notices.
    */
   readonly instanceId?: string;
-  /** Region, endpoint, credentials and the like. What is left out is found as the AWS SDK finds it. */
+  /**
+   * Region, endpoint, credentials and the like. What is left out is found as the AWS SDK finds it. A request handler that was made
+   * already, or an HTTP agent in its options, stays the caller's: closing the agent does not destroy it. Whatever its
+   * `requestTimeout`, a poll of the queue may last its 20 s.
+   */
   readonly aws?: Pick<
     SecretsManagerClientConfig,
     'region' | 'endpoint' | 'credentials' | 'maxAttempts' | 'retryMode' | 'requestHandler'
@@ -235,7 +239,8 @@ export class AgentSecrets implements AsyncDisposable {
     await Promise.all([this.#endHearing(), ...pools]);
     this.#cache[Symbol.dispose]();
     this.#redactor.forget();
-    for (const client of this.#owned) client.destroy();
+    // To destroy a client is to destroy its handler.
+    if (!isCallers(this.#options.aws?.requestHandler)) for (const client of this.#owned) client.destroy();
   }
 
   /** The queue after the listener, which may be making it. */

@@ -14,6 +14,7 @@ import type { Clock } from './clock.ts';
 import { classOf } from './errors.ts';
 import { notifyListener } from './listener.ts';
 import { type AgentLog, warn } from './log.ts';
+import { PATIENCE } from './patience.ts';
 import type { VersionNotice } from './version-floor.ts';
 
 /** What became of a message; anything but `noticed` had no effect. */
@@ -47,13 +48,9 @@ const BACKOFF_MS = { first: 500, most: 30_000 };
 const AT_ONCE_MS = 1_000;
 
 /** Milliseconds. A poll whose connection died unnoticed must not wait for ever; a long poll may well wait for 20 s. */
-const PATIENCE = {
-  connectionTimeout: 2_000,
-  requestTimeout: (LONG_POLL_S + 10) * 1_000,
-  throwOnRequestTimeout: true,
-};
+const POLL_MS = (LONG_POLL_S + 10) * 1_000;
 
-/** An SQS client that is fit for long polls. Where an endpoint is set, a VPC's for instance, it is used, whatever the queue's URL says. */
+/** An SQS client. Where an endpoint is set, a VPC's for instance, it is used, whatever the queue's URL says. */
 export function agentSqs(config: SQSClientConfig = {}): SQSClient {
   return new SQSClient({
     customUserAgent: 'keyturn/agent',
@@ -139,7 +136,8 @@ export class InvalidationListener implements AsyncDisposable {
         MaxNumberOfMessages: 10,
         WaitTimeSeconds: waitS,
       }),
-      { abortSignal: this.#signal },
+      // For this call only, and whatever the client's own patience is.
+      { abortSignal: this.#signal, requestTimeout: POLL_MS },
     );
     return Messages;
   }

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { Agent, createServer, type Server } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type AgentSecrets, type AgentSecretsOptions, createAgentSecrets } from '../../../agent/index.ts';
@@ -13,10 +13,15 @@ const answers = new Map([
     'Subscribe',
     '<SubscribeResponse><SubscribeResult><SubscriptionArn>arn:s</SubscriptionArn></SubscribeResult></SubscribeResponse>',
   ],
+  ['Unsubscribe', '<UnsubscribeResponse></UnsubscribeResponse>'],
   ['TagQueue', '{}'],
+  ['ReceiveMessage', '{}'],
   ['DeleteQueue', '{}'],
 ]);
 let silentOn: string;
+/** A poll that is asked to wait is answered with it. */
+let polled: Promise<string>;
+let longPolls: number;
 let asked: Set<string>;
 let aws: Server;
 let agent: AgentSecrets;
@@ -26,12 +31,16 @@ beforeEach(async () => {
   asked = new Set();
   said.length = 0;
   silentOn = '';
+  polled = new Promise(() => undefined);
+  longPolls = 0;
   aws = createServer(async (request, response) => {
     const { 'x-amz-target': target } = request.headers;
     const body = await text(request);
     const action = target?.toString().split('.')[1] ?? new URLSearchParams(body).get('Action') ?? '';
     asked.add(action);
-    const answer = action === silentOn ? undefined : answers.get(action);
+    const isLong = action === 'ReceiveMessage' && JSON.parse(body).WaitTimeSeconds > 0;
+    if (isLong) longPolls += 1;
+    const answer = isLong ? await polled : action === silentOn ? undefined : answers.get(action);
     if (answer) response.end(answer);
   });
   await once(aws.listen(0, '127.0.0.1'), 'listening');
@@ -43,7 +52,7 @@ afterEach(async () => {
   await new Promise((resolve) => aws.close(resolve));
 });
 
-function agentOn(options: Partial<AgentSecretsOptions>) {
+function agentOn({ aws: own, ...options }: Partial<AgentSecretsOptions>) {
   const address = aws.address();
   if (typeof address !== 'object' || address === null) throw new Error('The server listens on no port');
   const store = new Store();
@@ -55,6 +64,7 @@ function agentOn(options: Partial<AgentSecretsOptions>) {
       endpoint: `http://127.0.0.1:${address.port}`,
       credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
       maxAttempts: 1,
+      ...own,
     },
     log: { warn: (message, fields) => said.push(`${message}: ${Object.values(fields).join()}`) },
     ...options,
@@ -95,4 +105,46 @@ test('a bus that is silent is given up: the adoption may be told again', async (
   await until(() => said.length > 0);
   expect(said[0]).toMatch(/^An adoption could not be published: .*TimeoutError/);
   await agent.close();
+});
+
+test('a caller who waits for AWS three seconds at most hears notices all the same: a poll lasts twenty', async () => {
+  const answer = Promise.withResolvers<string>();
+  polled = answer.promise;
+  const connections: boolean[] = [];
+  agentOn({
+    topicArn,
+    aws: { requestHandler: { requestTimeout: 3_000, throwOnRequestTimeout: true } },
+    onConnected: (connected) => connections.push(connected),
+  });
+  await until(() => longPolls === 1);
+  await vi.advanceTimersByTimeAsync(20_000);
+  answer.resolve('{"Messages":[]}');
+  await until(() => longPolls > 1);
+  expect(connections).toEqual([true]);
+  expect(said).toEqual([]);
+  await agent.close();
+});
+
+test('a poll whose connection died unnoticed is given up after half a minute', async () => {
+  agentOn({ topicArn });
+  await until(() => longPolls === 1);
+  await vi.advanceTimersByTimeAsync(30_000);
+  await until(() => said.length > 0);
+  expect(said).toEqual(['The invalidation queue could not be polled: TimeoutError']);
+  await agent.close();
+});
+
+test("a handler of HTTP that is the caller's is not the agent's to end", async () => {
+  const httpAgent = new Agent();
+  const ofNode = vi.spyOn(httpAgent, 'destroy');
+  const handler = { handle: () => Promise.reject(new Error('down')), destroy: vi.fn() };
+  for (const requestHandler of [handler, { httpAgent }]) {
+    said.length = 0;
+    agentOn({ topicArn, aws: { requestHandler } });
+    await until(() => longPolls > 0 || said.length > 0);
+    await agent.close();
+  }
+  expect(handler.destroy).not.toHaveBeenCalled();
+  expect(ofNode).not.toHaveBeenCalled();
+  httpAgent.destroy();
 });
