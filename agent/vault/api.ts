@@ -1,55 +1,98 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { SecretValue } from '../../shared/credential/secret-value.ts';
 import { LONGEST_TIMER_MS } from '../clock.ts';
 import { SecretDeniedError, SecretNotFoundError, SourceUnreachableError } from '../errors.ts';
+import type { Timing } from './keep-alive.ts';
 
 export interface VaultApiOptions {
   /** Such as `https://vault.example:8200`. TLS is verified; an authority of your own goes into NODE_EXTRA_CA_CERTS. */
   readonly address: string;
   /** HashiCorp Vault Enterprise and OpenBao: sent as X-Vault-Namespace. */
   readonly namespace?: string;
-  /** Milliseconds for a request. Default: 5,000. */
+  /** Milliseconds for a request, its repetitions included. Default: 5,000. */
   readonly timeoutMs?: number;
 }
 
 /**
- * One request; `path` without `/v1/`. Gives the answer's JSON, undefined where there is none.
+ * A request; `path` without `/v1/`. Gives the answer's JSON, undefined where there is none. One that is `repeatable` is sent up
+ * to three times, where Vault doesn't answer or has a fault: not what makes something, as a login of a database.
  *
  * @throws SecretNotFoundError (404), SecretDeniedError (400, 403: no retry helps), SourceUnreachableError (no answer, sealed,
- * standby, a fault of Vault's). None holds the request, the token or the answer.
+ * standby, a redirect, a fault of Vault's). None holds the request, the token or the answer.
  */
 export type VaultApi = (
   method: 'GET' | 'POST' | 'PUT',
   path: string,
-  more?: { readonly token?: SecretValue; readonly body?: object },
+  more?: { readonly token?: SecretValue; readonly body?: object; readonly repeatable?: boolean },
 ) => Promise<unknown>;
 
-export function vaultApi({ address, namespace, timeoutMs = 5_000 }: VaultApiOptions): VaultApi {
-  return async (method, path, { token, body } = {}) => {
-    const answer = await answered(new URL(`/v1/${path}`, address), {
-      method,
-      signal: AbortSignal.timeout(Math.min(timeoutMs, LONGEST_TIMER_MS)),
-      headers: {
-        'X-Vault-Request': 'true',
-        ...(namespace !== undefined && { 'X-Vault-Namespace': namespace }),
-        ...(token && { 'X-Vault-Token': token.reveal() }),
-      },
-      redirect: 'error',
-      ...(body && { body: JSON.stringify(body) }),
-    });
-    const { status, text } = answer;
-    if (status === 404) throw new SecretNotFoundError(`Vault has nothing at ${path}`);
-    if (status === 400 || status === 403) throw new SecretDeniedError(`Vault refuses ${path} (${status})`);
-    if (status < 200 || status > 299) throw new SourceUnreachableError(`Vault answered ${status}`);
-    return text === '' ? undefined : jsonOf(text);
+/** Milliseconds, before the second attempt and the third; each takes up to a half off. */
+const PAUSES_MS = [200, 400];
+
+export function vaultApi({
+  address,
+  namespace,
+  timeoutMs = 5_000,
+  // Somebody waits for the answer, so it keeps the process alive.
+  wait = (ms, signal) => delay(ms, undefined, { signal }),
+  random = Math.random,
+}: VaultApiOptions & Partial<Pick<Timing, 'wait' | 'random'>>): VaultApi {
+  return async (method, path, { token, body, repeatable = false } = {}) => {
+    const url = new URL(`/v1/${path}`, address);
+    const signal = AbortSignal.timeout(Math.min(timeoutMs, LONGEST_TIMER_MS));
+    const send = () =>
+      answered(url, {
+        method,
+        signal,
+        headers: {
+          'X-Vault-Request': 'true',
+          ...(namespace !== undefined && { 'X-Vault-Namespace': namespace }),
+          ...(token && { 'X-Vault-Token': token.reveal() }),
+        },
+        // Whoever is named there would be sent the token.
+        redirect: 'manual',
+        ...(body && { body: JSON.stringify(body) }),
+      });
+    let answer = await send();
+    for (const most of repeatable ? PAUSES_MS : []) {
+      if ((answer && answer.status < 500) || signal.aborted) break;
+      await wait(most * (0.5 + random() / 2), signal).catch(() => undefined);
+      answer = await send();
+    }
+    return readOf(answer, url, path);
   };
 }
 
-async function answered(url: URL, request: RequestInit): Promise<{ status: number; text: string }> {
-  const outcome = await fetch(url, request)
-    .then(async (response) => ({ status: response.status, text: await response.text() }))
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly location: string | null;
+}
+
+async function answered(url: URL, request: RequestInit): Promise<Answer | undefined> {
+  return fetch(url, request)
+    .then(async (response) => ({
+      status: response.status,
+      text: await response.text(),
+      location: response.headers.get('location'),
+    }))
     .catch(() => undefined);
-  if (!outcome) throw new SourceUnreachableError('Vault did not answer');
-  return outcome;
+}
+
+function readOf(answer: Answer | undefined, url: URL, path: string): unknown {
+  if (!answer) throw new SourceUnreachableError(`Vault did not answer at ${url.origin}`);
+  const { status, text, location } = answer;
+  if (status === 404) throw new SecretNotFoundError(`Vault has nothing at ${path}`);
+  if (status === 400 || status === 403) throw new SecretDeniedError(`Vault refuses ${path} (${status})`);
+  if (status >= 300 && status < 400) {
+    const isKnown = location !== null && URL.canParse(location, url.href);
+    const target = isKnown ? new URL(location, url).origin : 'nowhere';
+    throw new SourceUnreachableError(
+      `${url.origin} redirects to ${target} (${status}), which is not followed: give an address that answers itself`,
+    );
+  }
+  if (status < 200 || status > 299) throw new SourceUnreachableError(`Vault answered ${status}`);
+  return text === '' ? undefined : jsonOf(text);
 }
 
 /** JSON.parse quotes its input, which may be a secret. */

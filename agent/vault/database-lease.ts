@@ -123,7 +123,7 @@ export class DatabaseLease implements AsyncDisposable {
     this.#held = undefined;
     this.#forgetEnded();
     const revoked = [...this.#open].map(({ id }) =>
-      this.#tokens.request('PUT', 'sys/leases/revoke', { lease_id: id }),
+      this.#tokens.request('PUT', 'sys/leases/revoke', { body: { lease_id: id } }),
     );
     // A lease whose revocation failed ends with its token, or by its time.
     await Promise.allSettled(revoked);
@@ -214,7 +214,7 @@ export class DatabaseLease implements AsyncDisposable {
   async #isRenewed({ credential: { ttlSeconds }, lease }: Held): Promise<boolean> {
     try {
       const body = { lease_id: lease.id, increment: ttlSeconds };
-      const answer = renewal.parse(await this.#tokens.request('PUT', 'sys/leases/renew', body));
+      const answer = renewal.parse(await this.#tokens.request('PUT', 'sys/leases/renew', { body }));
       if (!isWorthKeeping(answer.lease_duration, ttlSeconds)) return false;
       lease.expiresAt = this.#timing.now() + answer.lease_duration * 1_000;
       this.#awayAt = undefined;

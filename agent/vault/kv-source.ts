@@ -30,7 +30,9 @@ export function kvSource(tokens: Pick<TokenKeeper, 'request'>, mount: string): S
     async fetch(path, { versionId } = {}) {
       const number = versionId !== undefined && /^\d+$/.test(versionId) ? `?version=${versionId}` : '';
       const key = path.split('/').map(encodeURIComponent).join('/');
-      const read = answer.safeParse(await tokens.request('GET', `${mount}/data/${key}${number}`));
+      const read = answer.safeParse(
+        await tokens.request('GET', `${mount}/data/${key}${number}`, { repeatable: true }),
+      );
       if (!read.success) throw new SourceUnreachableError(`Vault answered in an unknown shape for ${path}`);
       const { data, metadata } = read.data.data;
       if (!data) throw new SecretNotFoundError(`${path} was deleted`);

@@ -27,7 +27,11 @@ const auth = z.object({
 const renewed = z.object({ auth: z.object({ lease_duration: z.number(), renewable: z.boolean() }) });
 const looked = z.object({ data: z.object({ ttl: z.number(), renewable: z.boolean() }) });
 
-type TokenRequest = readonly [method: 'GET' | 'POST' | 'PUT', path: string, body?: object];
+type TokenRequest = readonly [
+  method: 'GET' | 'POST' | 'PUT',
+  path: string,
+  more?: { readonly body?: object; readonly repeatable?: boolean },
+];
 
 /**
  * Keeps a token alive: logs in when the first one asks, renews at two thirds of the TTL, and logs in anew before the token
@@ -63,10 +67,10 @@ export class TokenKeeper implements AsyncDisposable {
 
   /** As `request`, with the token that it was done with: what Vault made for it ends with that one. */
   async answered(
-    ...[method, path, body]: TokenRequest
+    ...[method, path, more]: TokenRequest
   ): Promise<{ readonly answer: unknown; readonly token: VaultToken }> {
     const send = async (token: VaultToken) => {
-      const answer = await this.#api(method, path, { token: token.value, ...(body && { body }) });
+      const answer = await this.#api(method, path, { ...more, token: token.value });
       return { answer, token };
     };
     const token = await this.current();
@@ -123,14 +127,14 @@ export class TokenKeeper implements AsyncDisposable {
   }
 
   async #issued({ path, body }: { readonly path: string; readonly body: object }): Promise<VaultToken> {
-    const answer = auth.safeParse(await this.#api('POST', path, { body }));
+    const answer = auth.safeParse(await this.#api('POST', path, { body, repeatable: true }));
     if (!answer.success) throw new SourceUnreachableError('Vault answered the login in an unknown shape');
     const { client_token, lease_duration, renewable } = answer.data.auth;
     return this.#tokenOf(SecretValue.of(client_token), lease_duration, renewable, true);
   }
 
   async #adopted(value: SecretValue): Promise<VaultToken> {
-    const answer = looked.safeParse(await this.#api('GET', 'auth/token/lookup-self', { token: value }));
+    const answer = looked.safeParse(await this.#look(value));
     if (!answer.success) throw new SourceUnreachableError('Vault told nothing of the token');
     return this.#tokenOf(value, answer.data.data.ttl, answer.data.data.renewable, false);
   }
@@ -189,12 +193,16 @@ export class TokenKeeper implements AsyncDisposable {
    */
   async #isGone(token: VaultToken): Promise<boolean> {
     if (this.#token !== token) return true;
-    const isGone = await this.#api('GET', 'auth/token/lookup-self', { token: token.value }).then(
+    const isGone = await this.#look(token.value).then(
       () => false,
       (error: unknown) => error instanceof SecretDeniedError,
     );
     if (isGone) token.expiresAt = this.#timing.now();
     return isGone;
+  }
+
+  #look(token: SecretValue): Promise<unknown> {
+    return this.#api('GET', 'auth/token/lookup-self', { token, repeatable: true });
   }
 
   /** It ends by itself otherwise. */

@@ -1,15 +1,121 @@
 import { once } from 'node:events';
-import { createServer } from 'node:http';
-import { expect, test } from 'vitest';
+import { createServer, type Server } from 'node:http';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import {
+  appRoleLogin,
+  createAgentVault,
+  SecretUnavailableError,
+  SourceUnreachableError,
+} from '../../../agent/index.ts';
 import { vaultApi } from '../../../agent/vault/api.ts';
+import { SecretValue } from '../../../shared/credential/secret-value.ts';
 
-test('a time-out longer than a timer can wait is as long as one can', async () => {
-  const server = createServer((_, response) => response.end('{}')).listen(0, '127.0.0.1');
+/** How Vault answers a request, in turn; the last one stands for all that follow. */
+type Answer = 'none' | 'never' | number | { readonly status: number; readonly location: string };
+
+let server: Server;
+let address: string;
+let answers: Answer[];
+let asked: string[];
+let pauses: number[];
+
+const body = {
+  auth: { client_token: 'token', lease_duration: 3_600, renewable: true },
+  data: { data: { apiKey: 'canary' }, metadata: { version: 1, created_time: '2026-11-24T09:00:00Z' } },
+};
+const waiting = {
+  random: () => 0,
+  wait: async (ms: number, signal: AbortSignal) => {
+    signal.throwIfAborted();
+    // A renewal is due in hours.
+    if (ms > 60_000) await once(signal, 'abort');
+    else pauses.push(ms);
+  },
+};
+
+beforeEach(async () => {
+  answers = [];
+  asked = [];
+  pauses = [];
+  server = createServer(({ method, url, socket }, response) => {
+    asked.push(`${method} ${url}`);
+    const answer = answers.length > 1 ? answers.shift() : answers[0];
+    if (answer === 'never') return;
+    if (answer === 'none') return void socket.destroy();
+    const { status, location } = typeof answer === 'object' ? answer : { status: answer, location: '' };
+    response.writeHead(status ?? 200, location === '' ? {} : { location });
+    response.end(JSON.stringify(body));
+  }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const at = server.address();
   if (at === null || typeof at === 'string') throw new Error('The server has no port');
-  const api = vaultApi({ address: `http://127.0.0.1:${at.port}`, timeoutMs: Number.POSITIVE_INFINITY });
-  await expect(api('GET', 'sys/health')).resolves.toEqual({});
+  address = `http://127.0.0.1:${at.port}`;
+});
+afterEach(() => {
   server.closeAllConnections();
   server.close();
+});
+
+test('a time-out longer than a timer can wait is as long as one can', async () => {
+  const api = vaultApi({ address, timeoutMs: Number.POSITIVE_INFINITY });
+  await expect(api('GET', 'sys/health')).resolves.toEqual(body);
+});
+
+test.each<[string, Answer[]]>([
+  ['the login gets no answer', ['none', 200]],
+  ['the login meets a fault', [502, 500, 200]],
+  ['the read gets no answer', [200, 'none', 200]],
+  ['the read meets a fault twice', [200, 503, 503, 200]],
+])('a secret is read at the first call, though %s', async (_, given) => {
+  answers = given;
+  const login = appRoleLogin({ roleId: 'role', secretId: SecretValue.of('secret-id') });
+  await using vault = createAgentVault({ address, login, ...waiting });
+  await expect(vault.get('agents/billing-7/llm')).resolves.toMatchObject({ versionId: '1' });
+});
+
+test('what may be repeated is asked three times, with pauses that grow', async () => {
+  answers = ['none'];
+  const api = vaultApi({ address, ...waiting });
+  await expect(api('GET', 'secret/data/x', { repeatable: true })).rejects.toThrow(
+    `Vault did not answer at ${address}`,
+  );
+  expect(asked).toHaveLength(3);
+  expect(pauses).toHaveLength(2);
+  expect(pauses[1]).toBeGreaterThan(pauses[0] ?? Number.NaN);
+});
+
+test('what makes something is asked for once: a login of a database might be made twice', async () => {
+  answers = [500];
+  await expect(vaultApi({ address, ...waiting })('GET', 'database/creds/billing')).rejects.toThrow(
+    SourceUnreachableError,
+  );
+  expect(asked).toHaveLength(1);
+});
+
+test.each<[string, Answer]>([
+  ['refused', 403],
+  ['not there', 404],
+  ['redirected', { status: 307, location: 'http://elsewhere' }],
+])('what is %s is not asked for again', async (_, answer) => {
+  answers = [answer];
+  const api = vaultApi({ address, ...waiting });
+  await expect(api('GET', 'secret/data/x', { repeatable: true })).rejects.toThrow();
+  expect(asked).toHaveLength(1);
+});
+
+test('a Vault that hangs costs one time-out, whatever may be repeated', async () => {
+  answers = ['never'];
+  const api = vaultApi({ address, timeoutMs: 1, ...waiting });
+  await expect(api('GET', 'secret/data/x', { repeatable: true })).rejects.toThrow(SourceUnreachableError);
+  expect(pauses).toEqual([]);
+});
+
+test('a standby that sends on says so, with both addresses and nothing of the request', async () => {
+  answers = [{ status: 307, location: 'https://active.example:8200/v1/auth/approle/login?canary' }];
+  const login = appRoleLogin({ roleId: 'role', secretId: SecretValue.of('secret-id') });
+  await using vault = createAgentVault({ address, login });
+  const failure = vault.get('agents/billing-7/llm');
+  await expect(failure).rejects.toThrow(SecretUnavailableError);
+  await expect(failure).rejects.toThrow(`${address} redirects to https://active.example:8200 (307)`);
+  await expect(failure).rejects.not.toThrow('canary');
 });
