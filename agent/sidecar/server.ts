@@ -45,6 +45,7 @@ export interface SidecarOptions {
   readonly maxConnections?: number;
 }
 
+/** Disposing it takes on no more, ends watches, and lets requests that are under way be answered, for five seconds at most. */
 export interface Sidecar extends AsyncDisposable {
   readonly url: string;
 }
@@ -61,10 +62,18 @@ const TEXT_TYPE = 'text/plain; charset=utf-8';
 const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 /** Paths that were read once; agents ask for the same few again and again. */
 const ROUTES_MAX = 1_000;
+/** A watch ends with the sidecar, so nothing can come on its connection after it. */
+const WATCH_HEADERS = {
+  'content-type': 'text/event-stream',
+  'cache-control': 'no-store',
+  connection: 'close',
+};
 /** A proxy that drops silent connections mostly waits a minute. */
 const WATCH_BEAT_MS = 25_000;
 /** Longer than those who ask once a minute are silent: a connection that closes as they ask is an error to them. */
 const KEEP_ALIVE_MS = 75_000;
+/** How long a sidecar that ends waits for its last answers. An orchestrator mostly gives ten seconds or more. */
+const DRAIN_MS = 5_000;
 
 /**
  * Serves an agent's secrets over HTTP as the AWS Secrets Manager Agent does (aws/aws-secretsmanager-agent on GitHub), so that
@@ -93,8 +102,9 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     url: `http://${isIP(host) === 6 ? `[${host}]` : host}:${bound}`,
     async [Symbol.asyncDispose]() {
       handler.close();
-      server.closeAllConnections();
+      const cut = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
       await new Promise((resolve) => server.close(resolve));
+      clearTimeout(cut);
     },
   };
 }
@@ -123,6 +133,7 @@ class RequestHandler {
   readonly #watches = new Set<Disposable>();
   #connections = 0;
   #lastHost: string | undefined;
+  #closing = false;
 
   constructor({ agent, vault, token, host, maxConnections = 800 }: SidecarOptions) {
     this.#agent = agent;
@@ -150,7 +161,9 @@ class RequestHandler {
     }
   }
 
+  /** From now on each answer is the last of its connection. */
   close(): void {
+    this.#closing = true;
     for (const watch of this.#watches) watch[Symbol.dispose]();
   }
 
@@ -262,7 +275,7 @@ class RequestHandler {
     // Its `close` is past, and will end nothing that is begun now.
     if (response.destroyed) return;
     this.#count(200);
-    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    response.writeHead(200, WATCH_HEADERS);
     tell(current);
     const listening = this.#agent.onChange(secretId, tell);
     const beat = setInterval(() => response.write(':\n\n'), WATCH_BEAT_MS).unref();
@@ -276,6 +289,7 @@ class RequestHandler {
     };
     this.#watches.add(watch);
     response.once('close', () => watch[Symbol.dispose]());
+    if (this.#closing) watch[Symbol.dispose]();
   }
 
   #send(response: ServerResponse, status: number, type: string, body: string): void {
@@ -284,6 +298,7 @@ class RequestHandler {
 
   #write(response: ServerResponse, status: number, { headers, body }: Answer): void {
     this.#count(status);
+    if (this.#closing) response.setHeader('connection', 'close');
     response.writeHead(status, headers);
     response.end(body);
   }
