@@ -42,14 +42,15 @@ export async function keepAlive(keeping: Keeping): Promise<void> {
   }
 }
 
-/** Gives it more time, or puts another in its place. Tries until one or the other is so. */
+/** Gives it more time, or puts another in its place. Tries until one or the other is so, or it is given the same again. */
 export async function prolong(keeping: Keeping): Promise<void> {
   const { expiring, timing, closing, log, what, isHeld, renew, replace } = keeping;
   for (let failures = 1; isHeld(); failures += 1) {
     try {
       if (expiring.renewable && (await renew())) return;
-      // Whoever needs it may have got another meanwhile.
+      // Whoever needs it may have got another meanwhile. It may also be given the same again, if somebody else has renewed that.
       if (isHeld()) await replace();
+      return;
     } catch (error) {
       if (!isHeld()) return;
       // Vault is away, or refuses. When what it gave has ended meanwhile, whoever needs it is told.
@@ -60,6 +61,7 @@ export async function prolong(keeping: Keeping): Promise<void> {
   }
 }
 
+const LEAST_MS = 1_000;
 const PAUSE_MS = { first: 2_000, most: 60_000 };
 
 /** Twice as long as the one before, but short where the end is near, and down to half of it, so that a fleet doesn't ask at once. */
@@ -73,8 +75,9 @@ export const isWorthKeeping = (renewed: number, first: number) => renewed >= fir
 
 /**
  * When something that lives for another `ttlMs` is due: at two thirds, or when a timer can't wait longer, which costs but a renewal.
- * Up to a tenth earlier, so that a fleet isn't due at once.
+ * Up to a tenth earlier, so that a fleet isn't due at once. Not sooner than in a second: what is given the same again until it ends
+ * would be due ever sooner.
  */
 function dueAfter(ttlMs: number, random: number): number {
-  return Math.min(ttlMs * (2 / 3), LONGEST_TIMER_MS) * (1 - random / 10);
+  return Math.max(LEAST_MS, Math.min(ttlMs * (2 / 3), LONGEST_TIMER_MS) * (1 - random / 10));
 }

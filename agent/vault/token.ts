@@ -25,13 +25,18 @@ const auth = z.object({
   auth: z.object({ client_token: z.string(), lease_duration: z.number(), renewable: z.boolean() }),
 });
 const renewed = z.object({ auth: z.object({ lease_duration: z.number(), renewable: z.boolean() }) });
-const looked = z.object({ data: z.object({ ttl: z.number(), renewable: z.boolean() }) });
+const looked = z.object({
+  data: z.object({ ttl: z.number(), renewable: z.boolean(), expire_time: z.string().nullish() }),
+});
 
 type TokenRequest = readonly [
   method: 'GET' | 'POST' | 'PUT',
   path: string,
   more?: { readonly body?: object; readonly repeatable?: boolean },
 ];
+
+/** For so long a refusal of a path is taken to be about rights, once another token was refused there as well. */
+const REFUSED_MS = 600_000;
 
 /**
  * Keeps a token alive: logs in when the first one asks, renews at two thirds of the TTL, and logs in anew before the token
@@ -47,6 +52,8 @@ export class TokenKeeper implements AsyncDisposable {
   #token: VaultToken | undefined;
   #loggingIn: Promise<VaultToken> | undefined;
   readonly #underWay = new Set<Promise<void>>();
+  /** Until when a refusal of which paths stands. */
+  readonly #refused = new Map<string, number>();
 
   constructor(api: VaultApi, login: VaultLogin, timing: Timing, log?: AgentLog) {
     this.#api = api;
@@ -60,7 +67,10 @@ export class TokenKeeper implements AsyncDisposable {
     this.#dependants.add(dependant);
   }
 
-  /** Does a request with the token. One that is refused is done once more with another, if the token is gone. */
+  /**
+   * Does a request with the token. One that is refused is done once more with another, if the token is gone, or may not say so
+   * and its refusal there isn't known to be about rights.
+   */
   async request(...request: TokenRequest): Promise<unknown> {
     return (await this.answered(...request)).answer;
   }
@@ -75,10 +85,18 @@ export class TokenKeeper implements AsyncDisposable {
     };
     const token = await this.current();
     try {
-      return await send(token);
+      const done = await send(token);
+      this.#refused.delete(path);
+      return done;
     } catch (error) {
-      if (!(error instanceof SecretDeniedError) || !(await this.#isGone(token))) throw error;
-      return send(await this.current());
+      const isDenied = error instanceof SecretDeniedError;
+      if (!isDenied || this.#isRefused(path) || !(await this.#isGone(token))) throw error;
+    }
+    try {
+      return await send(await this.current());
+    } catch (error) {
+      if (error instanceof SecretDeniedError) this.#refused.set(path, this.#timing.now() + REFUSED_MS);
+      throw error;
     }
   }
 
@@ -110,6 +128,7 @@ export class TokenKeeper implements AsyncDisposable {
     const old = this.#token;
     const credential = await this.#login().catch(asOutage);
     const token = await this.#tokenFor(credential).catch(asRefusedLogin);
+    if (token === old) return token;
     this.#token = token;
     this.#start(this.#keep(token));
     if (old) this.#start(this.#leave(old));
@@ -130,18 +149,27 @@ export class TokenKeeper implements AsyncDisposable {
     const answer = auth.safeParse(await this.#api('POST', path, { body, repeatable: true }));
     if (!answer.success) throw new SourceUnreachableError('Vault answered the login in an unknown shape');
     const { client_token, lease_duration, renewable } = answer.data.auth;
-    return this.#tokenOf(SecretValue.of(client_token), lease_duration, renewable, true);
+    const ttlSeconds = lease_duration === 0 ? Number.POSITIVE_INFINITY : lease_duration;
+    return this.#tokenOf(SecretValue.of(client_token), ttlSeconds, renewable, true);
   }
 
+  /** The one that is held, with another end perhaps, if it is that one: what hangs on it need not go over. */
   async #adopted(value: SecretValue): Promise<VaultToken> {
     const answer = looked.safeParse(await this.#look(value));
     if (!answer.success) throw new SourceUnreachableError('Vault told nothing of the token');
-    return this.#tokenOf(value, answer.data.data.ttl, answer.data.data.renewable, false);
+    const { ttl, renewable, expire_time } = answer.data.data;
+    // The last second of one that ends is a TTL of 0, too.
+    const ttlSeconds = ttl === 0 && !expire_time ? Number.POSITIVE_INFINITY : ttl;
+    const token = this.#tokenOf(value, ttlSeconds, renewable, false);
+    const held = this.#token;
+    if (held?.value.reveal() !== value.reveal()) return token;
+    held.renewable = renewable;
+    held.expiresAt = token.expiresAt;
+    return held;
   }
 
-  /** A TTL of 0 is a token without end, a root token for instance. */
   #tokenOf(value: SecretValue, ttlSeconds: number, renewable: boolean, own: boolean): VaultToken {
-    const ttlMs = ttlSeconds === 0 ? Number.POSITIVE_INFINITY : ttlSeconds * 1_000;
+    const ttlMs = ttlSeconds * 1_000;
     return { value, renewable, ttlMs, expiresAt: this.#timing.now() + ttlMs, own };
   }
 
@@ -185,6 +213,13 @@ export class TokenKeeper implements AsyncDisposable {
     token.renewable = renewable;
     token.expiresAt = this.#timing.now() + lease_duration * 1_000;
     return true;
+  }
+
+  /** Whether that is known to be about rights. Forgets what isn't known any more. */
+  #isRefused(path: string): boolean {
+    const now = this.#timing.now();
+    for (const [refused, until] of this.#refused) if (until <= now) this.#refused.delete(refused);
+    return this.#refused.has(path);
   }
 
   /**

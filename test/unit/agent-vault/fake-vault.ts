@@ -11,6 +11,8 @@ export class FakeVault {
   leaseTtl = 60;
   maxTtl = 150;
   leaseMaxTtl = 150;
+  /** Of a token that is looked up. */
+  renewable = true;
   away = false;
   /** How long it takes until a request has got no answer. */
   hangMs = 0;
@@ -83,7 +85,9 @@ export class FakeVault {
       lease.until = Math.min(now + this.leaseTtl, lease.max);
       return { lease_duration: lease.until - now };
     }
-    return { data: { ttl: known.until - now, renewable: true } };
+    // Vault counts in whole seconds; only a root token has no expire_time.
+    const expire_time = new Date(known.until * 1_000).toISOString();
+    return { data: { ttl: Math.floor(known.until - now), renewable: this.renewable, expire_time } };
   };
 
   /** Whether the database takes the login of a lease: it and its token are alive. */
