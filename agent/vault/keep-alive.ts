@@ -1,4 +1,4 @@
-import { type Clock, LONGEST_TIMER_MS } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import { classOf } from '../errors.ts';
 import { type AgentLog, warn } from '../log.ts';
 
@@ -36,8 +36,11 @@ export interface Keeping {
 export async function keepAlive(keeping: Keeping): Promise<void> {
   const { expiring, timing, closing, isHeld } = keeping;
   while (isHeld()) {
-    const dueMs = dueAfter(expiring.expiresAt - timing.now(), timing.random());
-    await timing.wait(dueMs, closing).catch(() => undefined);
+    let now = timing.now();
+    const dueAt = now + dueAfter(expiring.expiresAt - now, timing.random());
+    for (; now < dueAt && isHeld(); now = timing.now()) {
+      await timing.wait(Math.min(dueAt - now, SLICE_MS), closing).catch(() => undefined);
+    }
     await prolong(keeping);
   }
 }
@@ -62,6 +65,8 @@ export async function prolong(keeping: Keeping): Promise<void> {
 }
 
 const LEAST_MS = 1_000;
+/** Timers stand still while a machine is suspended, and leases don't: after so long at most, the clock is looked at. */
+const SLICE_MS = 30_000;
 const PAUSE_MS = { first: 2_000, most: 60_000 };
 
 /** Twice as long as the one before, but short where the end is near, and down to half of it, so that a fleet doesn't ask at once. */
@@ -74,10 +79,9 @@ function pauseAfter(failures: number, leftMs: number, random: number): number {
 export const isWorthKeeping = (renewed: number, first: number) => renewed >= first / 2;
 
 /**
- * When something that lives for another `ttlMs` is due: at two thirds, or when a timer can't wait longer, which costs but a renewal.
- * Up to a tenth earlier, so that a fleet isn't due at once. Not sooner than in a second: what is given the same again until it ends
- * would be due ever sooner.
+ * When something that lives for another `ttlMs` is due: at two thirds, up to a tenth earlier, so that a fleet isn't due at once. Not
+ * sooner than in a second: what is given the same again until it ends would be due ever sooner.
  */
 function dueAfter(ttlMs: number, random: number): number {
-  return Math.max(LEAST_MS, Math.min(ttlMs * (2 / 3), LONGEST_TIMER_MS) * (1 - random / 10));
+  return Math.max(LEAST_MS, ttlMs * (2 / 3) * (1 - random / 10));
 }

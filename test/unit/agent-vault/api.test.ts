@@ -28,7 +28,7 @@ const waiting = {
   wait: async (ms: number, signal: AbortSignal) => {
     signal.throwIfAborted();
     // A renewal is due in hours.
-    if (ms > 60_000) await once(signal, 'abort');
+    if (ms > 1_000) await once(signal, 'abort');
     else pauses.push(ms);
   },
 };

@@ -45,26 +45,6 @@ test('before its max TTL another login overlaps, and only then the old token is 
   expect(revoked).toBeGreaterThan(login);
 });
 
-test('what lives for longer than a timer can wait is renewed early, and not without a pause', async () => {
-  const day = 86_400_000;
-  vault.ttl = 60 * 86_400;
-  vault.leaseTtl = vault.ttl;
-  vault.maxTtl = 10 * vault.ttl;
-  vault.leaseMaxTtl = vault.maxTtl;
-  await using lease = leaseOf();
-  const { leaseId } = await lease.current();
-  vault.said.length = 0;
-  await time.advance(1_000);
-  expect(vault.said).toEqual([]);
-  await time.advance(25 * day);
-  expect(vault.said.toSorted()).toEqual([
-    'POST auth/token/renew-self by token-1',
-    'PUT sys/leases/renew by token-1',
-  ]);
-  await time.advance(200 * day);
-  expect(vault.works(leaseId)).toBe(true);
-});
-
 test('logins at the same time are one', async () => {
   await Promise.all([tokens.current(), tokens.current(), tokens.request('GET', 'secret/data/x')]);
   expect(vault.said.filter((said) => said.startsWith('login'))).toHaveLength(1);
