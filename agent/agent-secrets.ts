@@ -325,7 +325,7 @@ export class AgentSecrets implements AsyncDisposable {
       instanceId: instanceId ?? `${this.#instanceId}-${randomUUID()}`,
       ...(log && { log }),
       ...(random && { random }),
-      onMade: () => this.#cache.invalidate(),
+      onSubscribed: () => this.#cache.invalidate(),
     });
   }
 

@@ -32,18 +32,23 @@ export interface InvalidationQueueOptions {
   readonly agentId: string;
   /** Two instances with the same id would share a queue, and each miss what the other reads. */
   readonly instanceId: string;
+  /** Told each time that a subscription stands which didn't before: what was read until then may have changed unnoticed. */
+  readonly onSubscribed?: () => void;
   readonly log?: AgentLog;
+  /** From 0 up to 1. */
+  readonly random?: () => number;
 }
 
 /** What is older is no news: the TTL of the cache has made up for it. */
 const RETENTION_S = 3_600;
-/** How often an instance says that it lives. */
-const SEEN_EVERY_MS = 6 * 3_600_000;
+/** How often, at the least, an instance says that it lives and sees to its subscription. Each does so up to a quarter sooner. */
+const RENEWED_WITHIN_MS = 3_600_000;
 
 /**
  * Makes the queue of an instance and subscribes it to the topic, for its own agent's notices only. Made again under the same
  * id it is the same queue, unless that was deleted less than a minute ago: for so long SQS gives its name to nobody. Its tags say
- * whose it is, and when the instance was last alive: see `sweepInvalidationQueues`.
+ * whose it is, and when the instance was last alive: see `sweepInvalidationQueues`. Within each hour it is subscribed again, should
+ * somebody have removed the subscription.
  *
  * The agent's role needs what `keyturn apply` gives it: sqs:CreateQueue, TagQueue, GetQueueAttributes, DeleteQueue, ReceiveMessage
  * and DeleteMessage on `keyturn-agent-{agentId}-*`, and sns:Subscribe and Unsubscribe on the topic.
@@ -53,6 +58,7 @@ const SEEN_EVERY_MS = 6 * 3_600_000;
  */
 export async function openInvalidationQueue(options: InvalidationQueueOptions): Promise<InvalidationQueue> {
   const { sqs, sns, topicArn, agentId, instanceId, log } = options;
+  const { onSubscribed = () => undefined, random = Math.random } = options;
   const { NotFoundException, UnsubscribeCommand } = await import('@aws-sdk/client-sns');
   const wanted = {
     Attributes: {
@@ -84,7 +90,9 @@ export async function openInvalidationQueue(options: InvalidationQueueOptions): 
     const { Attributes } = await sqs.send(
       new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ['QueueArn'] }),
     );
-    const SubscriptionArn = await subscribed(Attributes?.QueueArn ?? '', options);
+    const queueArn = Attributes?.QueueArn ?? '';
+    let SubscriptionArn = await subscribed(queueArn, options);
+    onSubscribed();
     const tag = () =>
       sqs.send(
         new TagQueueCommand({
@@ -93,13 +101,32 @@ export async function openInvalidationQueue(options: InvalidationQueueOptions): 
         }),
       );
     await tag();
-    // One that goes amiss is made up for by the next.
-    const alive = setInterval(() => void tag().catch(() => undefined), SEEN_EVERY_MS).unref();
+    const renew = async () => {
+      try {
+        // Nothing is said of a filter that is still missing.
+        const { log: _said, ...again } = options;
+        const before = SubscriptionArn;
+        SubscriptionArn = await subscribed(queueArn, again);
+        if (SubscriptionArn !== before) onSubscribed();
+      } catch (error) {
+        warn(log, "The agent's queue could not be subscribed again", { error: classOf(error) });
+      }
+      // One that goes amiss is made up for by the next.
+      await tag().catch(() => undefined);
+    };
+    let renewing = Promise.resolve();
+    const alive = setInterval(
+      () => {
+        renewing = renew();
+      },
+      RENEWED_WITHIN_MS * (1 - random() / 4),
+    ).unref();
     return {
       queueUrl,
       abandon: () => clearInterval(alive),
       async [Symbol.asyncDispose]() {
         clearInterval(alive);
+        await renewing;
         try {
           // The subscription first: without its queue nothing says any more that it is to go.
           await sns.send(new UnsubscribeCommand({ SubscriptionArn })).catch(unlessGone(NotFoundException));

@@ -11,10 +11,6 @@ import { type QueueSweepOptions, sweepInvalidationQueues } from './queue-sweep.t
 export interface OwnQueueOptions extends Omit<InvalidationQueueOptions, 'sns'> {
   /** Asked until it has given one. */
   readonly sns: () => Promise<SNSClient>;
-  /** Told each time that a queue stands: what was read before its subscription did may have changed unnoticed. */
-  readonly onMade: () => void;
-  /** From 0 up to 1. */
-  readonly random?: () => number;
 }
 
 /** The sweep begins at a random time within it, lest instances that start together sweep together. */
@@ -39,7 +35,6 @@ export class OwnQueue implements AsyncDisposable {
     const made = { ...this.#options, sns: this.#sns };
     this.#queue = await openInvalidationQueue(made);
     this.#sweepLater(made);
-    this.#options.onMade();
     return this.#queue.queueUrl;
   }
 

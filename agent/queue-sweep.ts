@@ -9,8 +9,8 @@ export interface QueueSweepOptions extends Pick<InvalidationQueueOptions, 'sqs' 
   readonly random?: () => number;
 }
 
-/** After how long a silence an instance counts as gone. */
-const GONE_AFTER_MS = 24 * 3_600_000;
+/** After how long a silence an instance counts as gone: each that lives speaks within an hour. */
+const GONE_AFTER_MS = 8 * 3_600_000;
 /** Queues that live, after which a sweep ends. If each of a fleet's instances asked about all, their number would count squared. */
 const LIVING_MAX = 20;
 /** The most that SQS gives a page. */
@@ -18,7 +18,7 @@ const PAGE = 1_000;
 
 /**
  * Removes the queues, and their subscriptions, that instances of an agent left behind when they were killed: those that have
- * not been said to live for a day. It takes them at random and one by one, and ends when it has come upon 20 that live, so that of
+ * not been said to live for eight hours. It takes them at random and one by one, and ends when it has come upon 20 that live, so that of
  * many instances that start each looks at a few. Two may do it at once. One that lives after all makes its queue anew when its
  * next poll doesn't find it. Gives how many were removed.
  *

@@ -138,15 +138,15 @@ test('what killed instances left behind is removed by a sweep of their agent, an
       }),
     );
   const dead = await openInvalidationQueue({ ...lost, instanceId: 'killed' });
-  await seen(dead.queueUrl, 25);
+  await seen(dead.queueUrl, 9);
   await using living = await openInvalidationQueue({ ...lost, instanceId: 'living' });
-  await seen(living.queueUrl, 23);
+  await seen(living.queueUrl, 7);
   await using others = await openInvalidationQueue({
     ...lost,
     agentId: 'billing-7-eu',
     instanceId: 'killed',
   });
-  await seen(others.queueUrl, 25);
+  await seen(others.queueUrl, 9);
   expect(await sweepInvalidationQueues({ sqs, sns, agentId: 'billing-7' })).toBe(1);
   expect((await queues()).sort()).toEqual([living.queueUrl, others.queueUrl].sort());
   expect(await subscriptions()).toHaveLength(2);

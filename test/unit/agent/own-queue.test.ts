@@ -39,21 +39,24 @@ const queues = new Set<string>();
 /** What the next polls meet; after them one waits until the agent closes. */
 const polls: (string[] | Error)[] = [];
 const said: string[] = [];
+/** How often SNS was asked for a subscription, and those that there are, by the queue's ARN. */
 let subscriptions = 0;
+const standing = new Map<string, string>();
 
 beforeEach(() => {
   for (const client of [sqs, sns, events]) client.reset();
   events.on(PutEventsCommand).resolves({});
   for (const list of [polls, said]) list.length = 0;
   queues.clear();
+  standing.clear();
   subscriptions = 0;
   sqs.on(CreateQueueCommand).callsFake(async ({ QueueName }: { QueueName: string }) => {
     queues.add(QueueName);
     return { QueueUrl: QueueName };
   });
-  sqs
-    .on(GetQueueAttributesCommand)
-    .resolves({ Attributes: { QueueArn: 'arn:aws:sqs:eu-central-1:1:queue' } });
+  sqs.on(GetQueueAttributesCommand).callsFake(async ({ QueueUrl }: { QueueUrl: string }) => ({
+    Attributes: { QueueArn: `arn:aws:sqs:eu-central-1:1:${QueueUrl}` },
+  }));
   sqs.on(TagQueueCommand).resolves({});
   sqs.on(DeleteMessageBatchCommand).resolves({});
   sqs.on(DeleteQueueCommand).callsFake(async ({ QueueUrl }: { QueueUrl: string }) => queues.delete(QueueUrl));
@@ -63,11 +66,15 @@ beforeEach(() => {
     if (next) return { Messages: next.map((Body) => ({ Body, ReceiptHandle: 'r' })) };
     return closing.promise;
   });
-  sns.on(SubscribeCommand).callsFake(async () => {
+  sns.on(SubscribeCommand).callsFake(async ({ Endpoint }: { Endpoint: string }) => {
     subscriptions += 1;
-    return { SubscriptionArn: `${topicArn}:${subscriptions}` };
+    const SubscriptionArn = standing.get(Endpoint) ?? `${topicArn}:${subscriptions}`;
+    standing.set(Endpoint, SubscriptionArn);
+    return { SubscriptionArn };
   });
-  sns.on(UnsubscribeCommand).resolves({});
+  sns.on(UnsubscribeCommand).callsFake(async ({ SubscriptionArn }: { SubscriptionArn: string }) => {
+    for (const [endpoint, arn] of standing) if (arn === SubscriptionArn) standing.delete(endpoint);
+  });
 });
 let closing = Promise.withResolvers<never>();
 beforeEach(() => {
@@ -201,24 +208,67 @@ describe('an agent that ends', () => {
   });
 });
 
-describe('a queue that is made anew', () => {
-  afterEach(() => vi.useRealTimers());
-
-  test('is the only one that says it lives, under its own subscription', async () => {
+describe('within each hour', () => {
+  beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  });
+  afterEach(() => vi.useRealTimers());
+  const hour = 3_600_000;
+  const tags = () => sqs.commandCalls(TagQueueCommand).map(({ args }) => args[0].input.Tags);
+
+  test('a queue that was made anew says that it lives, and the one before it no more', async () => {
     polls.push([], new QueueDoesNotExist(failure));
     const { close } = agentOn('billing-7');
     await until(() => subscriptions === 2 && vi.getTimerCount() > 0);
     sqs.resetHistory();
-    await vi.advanceTimersByTimeAsync(6 * 3_600_000);
-    const tags = sqs.commandCalls(TagQueueCommand).map(({ args }) => args[0].input.Tags);
-    expect(tags).toMatchObject([{ 'keyturn:subscription': `${topicArn}:2` }]);
+    await vi.advanceTimersByTimeAsync(hour);
+    expect(tags()).toMatchObject([{ 'keyturn:subscription': [...standing.values()][0] }]);
     await close();
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test('a subscription that was removed under an agent stands again, and what came meanwhile is read', async () => {
+    const store = new Store();
+    const { agent, close } = agentOn('billing-7', { source: store });
+    await until(() => vi.getTimerCount() > 0);
+    await agent.get(secret);
+    standing.clear();
+    store.now += 60_000;
+    const { versionId } = store.rotate();
+    await vi.advanceTimersByTimeAsync(hour);
+    expect(standing.size).toBe(1);
+    expect((await agent.get(secret)).versionId).toBe(versionId);
+    expect(tags().at(-1)).toMatchObject({ 'keyturn:subscription': [...standing.values()][0] });
+    await close();
+    expect(standing.size, 'the new one is removed').toBe(0);
+  });
+
+  test('a subscription that stands costs no read', async () => {
+    const store = new Store();
+    const { agent, close } = agentOn('billing-7', { source: store });
+    await until(() => vi.getTimerCount() > 0);
+    await agent.get(secret);
+    await vi.advanceTimersByTimeAsync(hour);
+    await agent.get(secret);
+    expect(store.fetches).toHaveLength(1);
+    await close();
+  });
+
+  test('one that can not be subscribed again says so, and that it lives', async () => {
+    const { close } = agentOn('billing-7');
+    await until(() => vi.getTimerCount() > 0);
+    sns.on(SubscribeCommand).rejects(new NotFoundException(failure));
+    sqs.resetHistory();
+    await vi.advanceTimersByTimeAsync(hour);
+    expect(said).toEqual(["The agent's queue could not be subscribed again: NotFoundException"]);
+    expect(tags()).toHaveLength(1);
+    await close();
   });
 });
 
 describe('where the topic takes no more filters', () => {
+  afterEach(() => vi.useRealTimers());
+
   test.each([
     ['for there are too many', new FilterPolicyLimitExceededException(failure)],
     ['for the queue is subscribed without one', new InvalidParameterException(failure)],
@@ -230,6 +280,7 @@ describe('where the topic takes no more filters', () => {
         expect(Attributes).toEqual({ RawMessageDelivery: 'true' });
         return { SubscriptionArn: `${topicArn}:1` };
       });
+      vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
       const store = new Store();
       const [theirs, own] = [bodyOf(store.rotate(), 'billing-8'), bodyOf(store.rotate(), 'billing-7')];
       polls.push([], [theirs, theirs], [theirs, own]);
@@ -240,6 +291,8 @@ describe('where the topic takes no more filters', () => {
         store.fetches.map(({ versionId }) => versionId),
         'by the id that it was told',
       ).toEqual([versionIdOf(2)]);
+      await vi.advanceTimersByTimeAsync(3_600_000);
+      expect(sns.commandCalls(SubscribeCommand).length).toBeGreaterThan(2);
       expect(said).toEqual([
         `The queue hears other agents' notices too, and drops them: its subscription has no filter: ${error.name}`,
         "A message had no effect: another agent's,",

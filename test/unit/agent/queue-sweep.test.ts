@@ -65,8 +65,8 @@ beforeEach(() => {
 });
 
 const fleetOf = (living: number, dead = 0) => {
-  for (let number = 0; number < living; number += 1) queues.set(`living-${number}`, 1);
-  for (let number = 0; number < dead; number += 1) queues.set(`dead-${number}`, 25);
+  for (let number = 0; number < living; number += 1) queues.set(`living-${number}`, 7);
+  for (let number = 0; number < dead; number += 1) queues.set(`dead-${number}`, 9);
 };
 const asks = () => sqs.commandCalls(ListQueueTagsCommand).length;
 const sweep = () =>
