@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { SecretDisposedError, SecretValue } from '../shared/credential/secret-value.ts';
+import { Needles } from './needles.ts';
 import type { SecretVersion } from './secret-version.ts';
 
 const REDACTED = '[secret]';
@@ -25,8 +26,7 @@ export class Redactor {
   readonly #held = new Map<string, readonly Known[]>();
   /** Of those that were held or read, and may stand in what is yet to be logged. */
   readonly #released: LRUCache<string, readonly Known[]>;
-  /** Longest first, so that no part of one is taken for another. */
-  #needles: readonly string[] | undefined;
+  #needles: Needles | undefined;
 
   /** `maxEntries`: of the secrets that are held no more, so many are known on. Default: 100. */
   constructor({ maxEntries = 100 }: { readonly maxEntries?: number | undefined } = {}) {
@@ -65,14 +65,14 @@ export class Redactor {
 
   redact(text: string): string {
     this.#needles ??= needlesOf([...this.#held.values(), ...this.#released.values()].flat());
-    return this.#needles.reduce((redacted, needle) => redacted.replaceAll(needle, REDACTED), text);
+    return this.#needles.replaced(text, REDACTED);
   }
 }
 
-function needlesOf(versions: readonly Known[]): readonly string[] {
+function needlesOf(versions: readonly Known[]): Needles {
   const values = versions.flatMap(({ fields }) => secretsIn(fields)).flatMap(textOf);
-  const forms = values.filter((value) => value.length >= SHORTEST).flatMap(formsOf);
-  return [...new Set(forms)].sort((one, other) => other.length - one.length);
+  const secret = values.filter((value) => value.length >= SHORTEST);
+  return new Needles(secret.flatMap((value) => [value, ...base64Of(Buffer.from(value))]));
 }
 
 /** What its holder has cleared is nowhere to be had from, and no reason to fail whoever logs. */
@@ -90,31 +90,11 @@ function secretsIn(value: unknown): readonly SecretValue[] {
   return typeof value === 'object' && value !== null ? Object.values(value).flatMap(secretsIn) : [];
 }
 
-function formsOf(value: string): readonly string[] {
-  const inForm = new URLSearchParams({ v: value }).toString().slice('v='.length);
-  const inJson = JSON.stringify(value).slice(1, -1);
-  const base64 = base64Of(Buffer.from(value));
-  const base64url = base64.map((text) => text.replaceAll('+', '-').replaceAll('/', '_'));
-  return [
-    value,
-    inJson,
-    JSON.stringify(inJson).slice(1, -1),
-    inForm,
-    urlEncoded(value),
-    ...base64,
-    ...base64url,
-  ];
-}
-
-/** encodeURIComponent refuses half of a surrogate pair, which is no reason to log the other half. */
-function urlEncoded(value: string): string {
-  return encodeURIComponent(value.toWellFormed());
-}
-
 /** Base64 groups three bytes, so the value reads in three ways, by where it begins; the edges mix with what is around it. */
 function base64Of(bytes: Buffer): readonly string[] {
-  return [0, 1, 2].map((before) => {
-    const text = Buffer.concat([Buffer.alloc(before), bytes]).toString('base64');
-    return text.slice(Math.ceil((before * 8) / 6), Math.floor(((before + bytes.length) * 8) / 6));
+  return [0, 1, 2].flatMap((before) => {
+    const whole = Buffer.concat([Buffer.alloc(before), bytes]).toString('base64');
+    const text = whole.slice(Math.ceil((before * 8) / 6), Math.floor(((before + bytes.length) * 8) / 6));
+    return [text, text.replaceAll('+', '-').replaceAll('/', '_')];
   });
 }

@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Redactor } from '../../../agent/redactor.ts';
 import { fieldsOf } from '../../../agent/secret-version.ts';
+import { generatePassword } from '../../../shared/credential/password.ts';
 
 function knowing(...passwords: string[]): Redactor {
   const redactor = new Redactor();
@@ -61,6 +63,75 @@ test('any secret of some length is taken out, in each form', () => {
       }
     }),
   );
+});
+
+const hexOf = (char: string) => char.charCodeAt(0).toString(16).padStart(2, '0');
+const percentEncoded = (char: string) => `%${hexOf(char).toUpperCase()}`;
+const inJson = (text: string) => JSON.stringify(text).slice(1, -1);
+
+/** What is encoded, and in which case, each does otherwise. */
+test.each<[string, (password: string) => string]>([
+  ['as the password of a URL', (password) => Object.assign(new URL('a://a@db'), { password }).password],
+  ['as encodeURI leaves it', encodeURI],
+  ['percent-encoded in lower case', (password) => password.replace(/\W/g, (char) => `%${hexOf(char)}`)],
+  ['as Python quotes it', (password) => password.replace(/[^\w.~/-]/g, percentEncoded)],
+  ['percent-encoded to the last letter', (password) => password.replace(/./g, percentEncoded)],
+  ['in JSON for a web page', (text) => inJson(text).replace(/[<>&]/g, (char) => `\\u00${hexOf(char)}`)],
+  [
+    'in JSON in JSON, escaped in upper case',
+    (password) => inJson(password.replace(/\W/g, (char) => `\\u00${hexOf(char).toUpperCase()}`)),
+  ],
+  ['in a form', (password) => new URLSearchParams({ password }).toString().slice('password='.length)],
+])('no password that we make passes %s', (_, shown) => {
+  for (let number = 0; number < 300; number += 1) {
+    const made = generatePassword();
+    expect(knowing(made).redact(`a:${shown(made)}@db`)).toBe('a:[secret]@db');
+  }
+});
+
+test('any text is taken out where each of its characters is encoded in a way of its own', () => {
+  const ways: ((char: string) => string)[] = [
+    (char) => char,
+    inJson,
+    (char) => inJson(inJson(char)),
+    encodeURIComponent,
+    (char) => encodeURIComponent(char).toLowerCase(),
+    (char) => (char === ' ' ? '+' : char),
+    (char) =>
+      [...char]
+        .flatMap((one) => one.split(''))
+        .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+        .join(''),
+  ];
+  const awkward = fc.constantFrom(...'\\"%+ /u25bn\n<&é€😀');
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(awkward, fc.nat(ways.length - 1)), { minLength: 6, maxLength: 30 }),
+      (chars) => {
+        const value = chars.map(([char]) => char).join('');
+        const text = chars.map(([char, way]) => ways[way]?.(char) ?? char).join('');
+        expect(knowing(value).redact(`[${text}]`)).toBe('[[secret]]');
+      },
+    ),
+  );
+});
+
+test('of secrets that overlap nothing is left, and of those beside each other nothing in between', () => {
+  const redactor = knowing('AAAAbbbbbb', 'bbbbbbCCCC');
+  expect(redactor.redact('-AAAAbbbbbbCCCC-')).toBe('-[secret]-');
+  expect(redactor.redact('AAAAbbbbbbbbbbbbCCCC')).toBe('[secret][secret]');
+  expect(knowing('ababab').redact('-abababab-')).toBe('-[secret]-');
+});
+
+test('a private key is taken out whole, and a long text in which passwords nearly stand takes no long time', () => {
+  const lines = Array.from({ length: 50 }, () => randomBytes(48).toString('base64'));
+  const key = ['-----BEGIN PRIVATE KEY-----', ...lines, '-----END PRIVATE KEY-----\n'].join('\n');
+  expect(knowing(key).redact(JSON.stringify({ key }))).toBe('{"key":"[secret]"}');
+  const redactor = knowing('%25%25%25%25', '\\\\\\\\\\\\\\\\.');
+  const nearly = '%25%25%25.'.repeat(300) + '\\'.repeat(300);
+  const began = performance.now();
+  expect(redactor.redact(nearly)).toBe(nearly);
+  expect(performance.now() - began).toBeLessThan(5_000);
 });
 
 test('what is no secret, and what is too short to be one, stays', () => {
