@@ -5,7 +5,7 @@ import { SecretDeniedError, SecretNotFoundError, SourceUnreachableError } from '
 import type { Timing } from './keep-alive.ts';
 
 export interface VaultApiOptions {
-  /** Such as `https://vault.example:8200`. TLS is verified; an authority of your own goes into NODE_EXTRA_CA_CERTS. */
+  /** Such as `https://vault.example:8200`, or `https://proxy.example/vault`. TLS is verified; an authority of your own goes into NODE_EXTRA_CA_CERTS. */
   readonly address: string;
   /** HashiCorp Vault Enterprise and OpenBao: sent as X-Vault-Namespace. */
   readonly namespace?: string;
@@ -17,8 +17,9 @@ export interface VaultApiOptions {
  * A request; `path` without `/v1/`. Gives the answer's JSON, undefined where there is none. One that is `repeatable` is sent up
  * to three times, where Vault doesn't answer or has a fault: not what makes something, as a login of a database.
  *
- * @throws SecretNotFoundError (404), SecretDeniedError (400, 403: no retry helps), SourceUnreachableError (no answer, sealed,
- * standby, a redirect, a fault of Vault's). None holds the request, the token or the answer.
+ * @throws SecretNotFoundError (404, or a path with a part that is empty, `.` or `..`), SecretDeniedError (400, 403: no retry
+ * helps), SourceUnreachableError (no answer, sealed, standby, a redirect, a fault of Vault's). None holds the request, the token
+ * or the answer.
  */
 export type VaultApi = (
   method: 'GET' | 'POST' | 'PUT',
@@ -38,7 +39,8 @@ export function vaultApi({
   random = Math.random,
 }: VaultApiOptions & Partial<Pick<Timing, 'wait' | 'random'>>): VaultApi {
   return async (method, path, { token, body, repeatable = false } = {}) => {
-    const url = new URL(`/v1/${path}`, address);
+    if (!isPlain(path)) throw new SecretNotFoundError(`${path}: no part of a path may be empty, . or ..`);
+    const url = new URL(`${address.replace(/\/+$/, '')}/v1/${path}`);
     const signal = AbortSignal.timeout(Math.min(timeoutMs, LONGEST_TIMER_MS));
     const send = () =>
       answered(url, {
@@ -61,6 +63,12 @@ export function vaultApi({
     }
     return readOf(answer, url, path);
   };
+}
+
+/** A URL's dots, also encoded, leave what they stand in: a mount, and what a policy was meant to allow. */
+function isPlain(path: string): boolean {
+  const [places = ''] = path.split('?');
+  return places.split('/').every((part) => part !== '' && !/^(\.|%2e){1,2}$/i.test(part));
 }
 
 interface Answer {

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import {
   appRoleLogin,
   createAgentVault,
+  SecretNotFoundError,
   SecretUnavailableError,
   SourceUnreachableError,
 } from '../../../agent/index.ts';
@@ -21,7 +22,12 @@ let pauses: number[];
 
 const body = {
   auth: { client_token: 'token', lease_duration: 3_600, renewable: true },
-  data: { data: { apiKey: 'canary' }, metadata: { version: 1, created_time: '2026-11-24T09:00:00Z' } },
+  data: {
+    ttl: 3_600,
+    renewable: true,
+    data: { apiKey: 'canary' },
+    metadata: { version: 1, created_time: '2026-11-24T09:00:00Z' },
+  },
 };
 const waiting = {
   random: () => 0,
@@ -118,4 +124,33 @@ test('a standby that sends on says so, with both addresses and nothing of the re
   await expect(failure).rejects.toThrow(SecretUnavailableError);
   await expect(failure).rejects.toThrow(`${address} redirects to https://active.example:8200 (307)`);
   await expect(failure).rejects.not.toThrow('canary');
+});
+
+test.each(['/vault', '/vault/', '/behind/vault'])('a Vault behind a proxy is asked at %s', async (at) => {
+  answers = [200];
+  await vaultApi({ address: `${address}${at}` })('GET', 'secret/data/x?version=1');
+  expect(asked).toEqual([`GET ${at.replace(/\/$/, '')}/v1/secret/data/x?version=1`]);
+});
+
+const unplain = ['../../team-b/data/keys', 'agents/../../team-b', './x', 'agents//x', '/x', 'x/', '', '..'];
+test.each(unplain)(
+  'a path that is no plain one, as %j, is not asked for: it could leave the mount',
+  async (path) => {
+    answers = [200];
+    await using vault = createAgentVault({
+      address,
+      login: async () => ({ token: SecretValue.of('token') }),
+    });
+    await expect(vault.get(path)).rejects.toThrow(SecretNotFoundError);
+    expect(asked).toEqual(['GET /v1/auth/token/lookup-self']);
+  },
+);
+
+test.each(['..', '%2e%2E', 'secret/.%2e'])('nor is a mount as %s, nor a role', async (name) => {
+  answers = [200];
+  await using vault = createAgentVault({ address, login: async () => ({ token: SecretValue.of('token') }) });
+  await expect(vault.get('x', { mount: name })).rejects.toThrow(SecretNotFoundError);
+  await expect(vault.databaseCredentials('x', { mount: name })).rejects.toThrow(SecretNotFoundError);
+  await expect(vault.databaseCredentials('..')).rejects.toThrow(SecretNotFoundError);
+  expect(asked).toEqual(['GET /v1/auth/token/lookup-self']);
 });
