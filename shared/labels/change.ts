@@ -36,7 +36,7 @@ export type Change =
  * What became of a secret, given that an event says AWSCURRENT moved to a version, and when.
  *
  * A rotation either leaves AWSPENDING on the version that it made current, or it took the label off and Secrets Manager
- * noted the rotation's date, which no change by hand moves.
+ * noted the rotation's date, which no change by hand moves (as users of AWS report: cloud-custodian's issue 10416).
  */
 export function changeOf(versionId: string, facts: LabelFacts, movedAt?: Date): Change {
   const { stages, createdAt, lastRotatedAt, listedInUse } = facts;
