@@ -134,7 +134,7 @@ describe('an agent', () => {
     await vi.advanceTimersByTimeAsync(140_000);
     expect(sqs.commandCalls(ListQueuesCommand)).toHaveLength(0);
     await vi.advanceTimersByTimeAsync(20_000);
-    expect(asks()).toBe(20);
+    await vi.waitUntil(() => asks() === 20, { timeout: 4_000 });
     await close();
   });
 
