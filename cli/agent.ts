@@ -58,10 +58,10 @@ export function agentCommand(): Command {
     .option('--port <port>', 'where to listen', whole, 2_773)
     .option('--host <address>', 'the address to listen on', '127.0.0.1')
     .option('--beyond-loopback', 'allow an address that other machines can reach', false)
-    .option('--max-connections <number>', 'open connections beyond which requests get 429', whole, 800)
+    .option('--max-connections <number>', 'open connections beyond which requests get 429', atLeastOne, 800)
     .option('--ttl-seconds <seconds>', 'how long a secret is served before it is read again', whole, 300)
     .option('--stale-seconds <seconds>', 'the most, while Secrets Manager is out of reach', whole, 3_600)
-    .option('--max-secrets <number>', 'secrets held at a time', whole, 1_000)
+    .option('--max-secrets <number>', 'secrets held at a time', atLeastOne, 1_000)
     .option('--vault-address <url>', 'read Vault or OpenBao too, at /vault/get?path=')
     .option('--vault-namespace <namespace>', 'of HCP Vault, Vault Enterprise or OpenBao')
     .option('--vault-mount <mount>', 'where its KV v2 is', 'secret')
@@ -92,11 +92,11 @@ async function serve(flags: AgentFlags): Promise<void> {
     ttlMs: flags.ttlSeconds * 1_000,
     staleMs: flags.staleSeconds * 1_000,
     maxEntries: flags.maxSecrets,
-    ...(topicArn !== undefined && { topicArn }),
-    ...(queueUrl !== undefined && { queueUrl }),
-    ...(eventBus !== undefined && { eventBusName: eventBus }),
-    ...(instanceId !== undefined && { instanceId }),
-    ...(region !== undefined && { aws: { region } }),
+    topicArn,
+    queueUrl,
+    eventBusName: eventBus,
+    instanceId,
+    aws: { region },
   });
   await using sidecar = await startSidecar({
     agent,
@@ -140,5 +140,11 @@ function vaultLoginOf(flags: AgentFlags): VaultLogin {
 function whole(text: string): number {
   const number = Number(text);
   if (!Number.isSafeInteger(number) || number < 0) throw new InvalidArgumentError('Expected a whole number.');
+  return number;
+}
+
+function atLeastOne(text: string): number {
+  const number = whole(text);
+  if (number === 0) throw new InvalidArgumentError('Expected at least 1.');
   return number;
 }
