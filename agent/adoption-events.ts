@@ -11,7 +11,7 @@ export interface AdoptionEventsOptions {
   readonly agentId: string;
   readonly instanceId: string;
   /** Told of an event that could not be published, by the name of the failure's class. */
-  readonly log?: AgentLog;
+  readonly log?: AgentLog | undefined;
 }
 
 /**

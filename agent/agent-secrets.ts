@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import type { SecretsManagerClientConfig } from '@aws-sdk/client-secrets-manager';
 import type { SQSClient } from '@aws-sdk/client-sqs';
 import { type Adoption, type AdoptionListener, adoptionOf } from './adoption.ts';
 import { adoptionEvents } from './adoption-events.ts';
+import { type AwsOptions, awsConfig } from './aws-options.ts';
 import type { CacheStats, SecretHealth } from './cache-report.ts';
 import { AgentClosedError } from './errors.ts';
 import { ownInstanceId } from './instance-id.ts';
@@ -30,31 +30,28 @@ export interface AgentSecretsOptions
   /** As in the secret's tag `agent_id`. */
   readonly agentId: string;
   /** The agent's queue, subscribed to the invalidation topic. Without it the TTL alone bounds how late a version arrives. */
-  readonly queueUrl?: string;
+  readonly queueUrl?: string | undefined;
   /** Instead of a queue: the topic's ARN. The agent makes a queue of its own, subscribes it, and removes it when it closes. */
-  readonly topicArn?: string;
+  readonly topicArn?: string | undefined;
   /** The Keyturn bus, to publish "Secret Adopted" on. Without it nothing is published. */
-  readonly eventBusName?: string;
+  readonly eventBusName?: string | undefined;
   /**
    * Tells the instances of an agent apart. Default: host name and process id, and from a process's second one on its number. To a
    * queue of the agent's own the default adds what no other has: one that two share would tell each of half the notices.
    */
-  readonly instanceId?: string;
+  readonly instanceId?: string | undefined;
   /**
    * Region, endpoint, credentials and the like. What is left out is found as the AWS SDK finds it. A request handler that was made
    * already, or an HTTP agent in its options, stays the caller's: closing the agent does not destroy it. Whatever its
    * `requestTimeout`, a poll of the queue may last its 20 s.
    */
-  readonly aws?: Pick<
-    SecretsManagerClientConfig,
-    'region' | 'endpoint' | 'credentials' | 'maxAttempts' | 'retryMode' | 'requestHandler'
-  >;
+  readonly aws?: AwsOptions | undefined;
   /** Instead of AWS Secrets Manager. */
-  readonly source?: SecretSource;
+  readonly source?: SecretSource | undefined;
   /** Instead of a client made from `aws`. It stays the caller's: closing the agent does not destroy it. */
-  readonly sqs?: SQSClient;
+  readonly sqs?: SQSClient | undefined;
   /** Told of each version: when a pool's first connection with it was made or, where there is no pool, when it was read. */
-  readonly onAdopted?: AdoptionListener;
+  readonly onAdopted?: AdoptionListener | undefined;
 }
 
 const CLIENT = { customUserAgent: 'keyturn/agent', requestHandler: PATIENCE };
@@ -107,8 +104,8 @@ export class AgentSecrets implements AsyncDisposable {
         queueUrl,
         agentId: options.agentId,
         notice: (notice) => this.#cache.notice(notice),
-        ...(options.log && { log: options.log }),
-        ...(options.onConnected && { onConnected: options.onConnected }),
+        log: options.log,
+        onConnected: options.onConnected,
       });
     }
   }
@@ -210,7 +207,7 @@ export class AgentSecrets implements AsyncDisposable {
   connections<Client>(
     secretId: string,
     driver: ConnectionDriver<Client>,
-    { onAdopted }: { readonly onAdopted?: AdoptionListener } = {},
+    { onAdopted }: { readonly onAdopted?: AdoptionListener | undefined } = {},
   ): RotatingConnections<Client> {
     return this.#pool(
       secretId,
@@ -256,11 +253,10 @@ export class AgentSecrets implements AsyncDisposable {
     make: (connection: Omit<RotatingConnectionsOptions<unknown>, 'driver'>) => Pool,
   ): Pool {
     if (this.#closing) throw closed();
-    const { now } = this.#options;
     const pool = make({
       cache: this.#cache,
       secretId,
-      ...(now && { now }),
+      now: this.#options.now,
       onAdopted: (adoption: Adoption) => {
         this.#tell(adoption);
         if (onAdopted) notifyListener(onAdopted, adoption);
@@ -291,11 +287,11 @@ export class AgentSecrets implements AsyncDisposable {
   }
 
   #adoptionListeners(): AdoptionListener[] {
-    const { agentId, eventBusName, aws = {}, log, onAdopted } = this.#options;
+    const { agentId, eventBusName, aws, log, onAdopted } = this.#options;
     if (eventBusName === undefined) return onAdopted ? [onAdopted] : [];
     const make = async () => {
       const { EventBridgeClient } = await import('@aws-sdk/client-eventbridge');
-      return this.#own(new EventBridgeClient({ ...CLIENT, ...aws }));
+      return this.#own(new EventBridgeClient({ ...CLIENT, ...awsConfig(aws) }));
     };
     let client: ReturnType<typeof make> | undefined;
     const events = adoptionEvents({
@@ -306,25 +302,25 @@ export class AgentSecrets implements AsyncDisposable {
       eventBusName,
       agentId,
       instanceId: this.#instanceId,
-      ...(log && { log }),
+      log,
     });
     return onAdopted ? [onAdopted, events] : [events];
   }
 
   #queueOnTopic(): OwnQueue | undefined {
-    const { topicArn, queueUrl, agentId, instanceId, aws = {}, log, random } = this.#options;
+    const { topicArn, queueUrl, agentId, instanceId, aws, log, random } = this.#options;
     if (topicArn === undefined || queueUrl !== undefined) return undefined;
     return new OwnQueue({
       sqs: this.#sqs(),
       sns: async () => {
         const { SNSClient } = await import('@aws-sdk/client-sns');
-        return this.#own(new SNSClient({ ...CLIENT, ...aws }));
+        return this.#own(new SNSClient({ ...CLIENT, ...awsConfig(aws) }));
       },
       topicArn,
       agentId,
       instanceId: instanceId ?? `${this.#instanceId}-${randomUUID()}`,
-      ...(log && { log }),
-      ...(random && { random }),
+      log,
+      random,
       onSubscribed: () => this.#cache.invalidate(),
     });
   }
@@ -335,11 +331,11 @@ export class AgentSecrets implements AsyncDisposable {
   }
 
   #ownSource(): SecretSource {
-    return secretsManagerSource(this.#own(agentSecretsManager(this.#options.aws)));
+    return secretsManagerSource(this.#own(agentSecretsManager(awsConfig(this.#options.aws))));
   }
 
   #sqs(): SQSClient {
-    this.#sqsClient ??= this.#options.sqs ?? this.#own(agentSqs(this.#options.aws));
+    this.#sqsClient ??= this.#options.sqs ?? this.#own(agentSqs(awsConfig(this.#options.aws)));
     return this.#sqsClient;
   }
 }

@@ -33,10 +33,10 @@ export interface InvalidationQueueOptions {
   /** Two instances with the same id would share a queue, and each miss what the other reads. */
   readonly instanceId: string;
   /** Told each time that a subscription stands which didn't before: what was read until then may have changed unnoticed. */
-  readonly onSubscribed?: () => void;
-  readonly log?: AgentLog;
+  readonly onSubscribed?: (() => void) | undefined;
+  readonly log?: AgentLog | undefined;
   /** From 0 up to 1. */
-  readonly random?: () => number;
+  readonly random?: (() => number) | undefined;
 }
 
 /** What is older is no news: the TTL of the cache has made up for it. */

@@ -30,13 +30,13 @@ export interface InvalidationOptions {
   /** Where the notices go: a cache's `notice`. */
   readonly notice: (notice: VersionNotice) => void;
   /** Told of messages without effect, and of failures by the name of their class: never of what a message held. */
-  readonly log?: AgentLog;
+  readonly log?: AgentLog | undefined;
   /** Told when the queue begins to answer, and when it ceases to. */
-  readonly onConnected?: (connected: boolean) => void;
+  readonly onConnected?: ((connected: boolean) => void) | undefined;
   /** Milliseconds. Rejects when the signal aborts. */
-  readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>;
-  readonly now?: Clock;
-  readonly signal?: AbortSignal;
+  readonly wait?: ((ms: number, signal: AbortSignal) => Promise<void>) | undefined;
+  readonly now?: Clock | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What SNS wraps a message in, unless the subscription has raw delivery. */

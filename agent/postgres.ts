@@ -16,12 +16,12 @@ type PoolSettings = Omit<
 /** Which secret's login the pool uses, and how its connections are made. */
 export interface RotatingPoolOptions extends Omit<RotatingConnectionsOptions<pg.Pool>, 'driver'> {
   /** The field of the secret that holds the login, if the secret holds several credentials. */
-  readonly field?: string;
+  readonly field?: string | undefined;
   /** For pg's pool. While one login takes over from another there are two pools, each with up to `max` connections. */
-  readonly pool?: PoolSettings;
+  readonly pool?: PoolSettings | undefined;
   /** Settings for TLS, a CA's certificate for instance. TLS is on, and the server is verified, unless the secret says `ssl: false`. */
-  readonly tls?: Exclude<pg.PoolConfig['ssl'], boolean | undefined>;
-  readonly openPool?: (config: pg.PoolConfig) => pg.Pool;
+  readonly tls?: Exclude<pg.PoolConfig['ssl'], boolean | undefined> | undefined;
+  readonly openPool?: ((config: pg.PoolConfig) => pg.Pool) | undefined;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;

@@ -4,9 +4,9 @@ import { type InvalidationQueueOptions, unlessGone } from './invalidation-queue.
 
 /** Whose queues are swept, and how the sweep is ended early. */
 export interface QueueSweepOptions extends Pick<InvalidationQueueOptions, 'sqs' | 'sns' | 'agentId'> {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** From 0 up to 1. */
-  readonly random?: () => number;
+  readonly random?: (() => number) | undefined;
 }
 
 /** After how long a silence an instance counts as gone: each that lives speaks within an hour. */

@@ -23,10 +23,10 @@ export interface RotatingConnectionsOptions<Client> {
   readonly cache: SecretCache;
   readonly secretId: string;
   readonly driver: ConnectionDriver<Client>;
-  readonly onAdopted?: AdoptionListener;
+  readonly onAdopted?: AdoptionListener | undefined;
   /** Told once, when no more work is taken on. The promise resolves, and never rejects, when all clients are closed. */
-  readonly onClosing?: (closed: Promise<void>) => void;
-  readonly now?: Clock;
+  readonly onClosing?: ((closed: Promise<void>) => void) | undefined;
+  readonly now?: Clock | undefined;
 }
 
 /** The client of one version. */

@@ -19,20 +19,20 @@ import { idsOf, met, reaches, UNMET_MAX, type VersionNotice } from './version-fl
 /** All durations are in milliseconds. */
 export interface SecretCacheOptions {
   /** How long a read is served before the secret is read again; each takes up to a tenth off. Default: 5 minutes. */
-  readonly ttlMs?: number;
+  readonly ttlMs?: number | undefined;
   /** The hard bound: how long a read may be served while the source is out of reach. Default: 1 hour. */
-  readonly staleMs?: number;
+  readonly staleMs?: number | undefined;
   /** The most secrets whose values are held; the one used longest ago goes first. Default: 100. */
-  readonly maxEntries?: number;
+  readonly maxEntries?: number | undefined;
   /** Ages are measured by it. Default: one that neither a suspended machine nor a wall clock set back holds up. */
-  readonly now?: Clock;
+  readonly now?: Clock | undefined;
   readonly wait?: (ms: number) => Promise<void>;
   /** From 0 up to 1. */
   readonly random?: () => number;
   /** Told of every version that comes in, of every secret. */
-  readonly onVersion?: (secretId: string, version: SecretVersion) => void;
+  readonly onVersion?: ((secretId: string, version: SecretVersion) => void) | undefined;
   /** Told of every secret of which nothing is held any more. */
-  readonly onForgotten?: (secretId: string) => void;
+  readonly onForgotten?: ((secretId: string) => void) | undefined;
 }
 
 /** The share of the TTL after which a read is renewed ahead of its end. */

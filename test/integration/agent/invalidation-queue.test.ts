@@ -37,7 +37,7 @@ let ministack: Awaited<ReturnType<typeof startMinistack>>;
 let topicArn: string;
 let sns: SNSClient;
 let sqs: SQSClient;
-let aws: Required<Pick<NonNullable<AgentSecretsOptions['aws']>, 'region' | 'endpoint' | 'credentials'>>;
+let aws: { region: string; endpoint: string; credentials: { accessKeyId: string; secretAccessKey: string } };
 
 beforeAll(async () => {
   const port = await freePort();

@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+import { createAgentSecrets, SecretCache } from '../../../agent/index.ts';
+import { Store, secret } from './setting.ts';
+
+/** Of a variable that may not be set, as `process.env` gives it. */
+const unset = undefined;
+
+test('an option that is set to undefined is as one that is left out, to the compiler too', async () => {
+  const options = {
+    queueUrl: unset,
+    topicArn: unset,
+    eventBusName: unset,
+    instanceId: unset,
+    aws: { region: unset, endpoint: unset, requestHandler: unset },
+    sqs: unset,
+    log: unset,
+    onAdopted: unset,
+    onConnected: unset,
+    ttlMs: unset,
+    staleMs: unset,
+    maxEntries: unset,
+    now: unset,
+  };
+  await using agent = createAgentSecrets({ agentId: 'billing-7', source: new Store(), ...options });
+  await using _pool = agent.postgres(secret, { field: unset, pool: unset, tls: unset, onAdopted: unset });
+  expect((await agent.get(secret)).stages).toEqual(['AWSCURRENT']);
+  expect(agent.connected).toBe(false);
+  using cache = new SecretCache(new Store(), { onVersion: unset, onForgotten: unset, ttlMs: unset });
+  expect((await cache.get(secret)).stages).toEqual(['AWSCURRENT']);
+});
