@@ -186,7 +186,7 @@ export class AgentSecrets implements AsyncDisposable {
     return { connected: this.connected, secrets: this.#cache.health() };
   }
 
-  /** Tells of each new version that arrives. Dispose of it to stop. */
+  /** Tells of each new version: within a TTL, notices or none, though nobody asks for the secret. Dispose of it to stop. */
   onChange(secretId: string, listener: (version: SecretVersion) => void): Disposable {
     return this.#cache.onChange(secretId, listener);
   }

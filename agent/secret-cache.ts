@@ -1,6 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import { type Entry, type Flight, healthOf } from './cache-entry.ts';
+import { type SecretCacheOptions, unheldTimer } from './cache-options.ts';
 import type { CacheStats, SecretHealth } from './cache-report.ts';
+import { type ChangeListener, ChangeListeners } from './change-listeners.ts';
 import { type Clock, steadyClock } from './clock.ts';
 import {
   AgentClosedError,
@@ -16,47 +19,10 @@ import { SecretTrack } from './secret-track.ts';
 import { lentVersion, type SecretSource, type SecretVersion } from './secret-version.ts';
 import { idsOf, met, reaches, UNMET_MAX, type VersionNotice } from './version-floor.ts';
 
-/** All durations are in milliseconds. */
-export interface SecretCacheOptions {
-  /** How long a read is served before the secret is read again; each takes up to a tenth off. Default: 5 minutes. */
-  readonly ttlMs?: number | undefined;
-  /** The hard bound: how long a read may be served while the source is out of reach. Default: 1 hour. */
-  readonly staleMs?: number | undefined;
-  /** The most secrets whose values are held; the one used longest ago goes first. Default: 100. */
-  readonly maxEntries?: number | undefined;
-  /** Ages are measured by it. Default: one that neither a suspended machine nor a wall clock set back holds up. */
-  readonly now?: Clock | undefined;
-  readonly wait?: (ms: number) => Promise<void>;
-  /** From 0 up to 1. */
-  readonly random?: () => number;
-  /** Told of every version that comes in, of every secret. */
-  readonly onVersion?: ((secretId: string, version: SecretVersion) => void) | undefined;
-  /** Told of every secret of which nothing is held any more. */
-  readonly onForgotten?: ((secretId: string) => void) | undefined;
-}
+export type { SecretCacheOptions };
 
 /** The share of the TTL after which a read is renewed ahead of its end. */
 const AHEAD = 0.8;
-
-interface Entry {
-  readonly version: SecretVersion;
-  /** The version, for all who ask. */
-  readonly served: Promise<SecretVersion>;
-  readonly track: SecretTrack;
-  /** When the read that showed it in force began. */
-  readonly readAt: number;
-  readonly ttlMs: number;
-}
-
-interface Flight {
-  readonly landed: Promise<Entry>;
-  /** What was held was invalidated after it began, so it may not know why. */
-  isOvertaken: boolean;
-  /** A notice came after it began: if it fails, that is no reason to let the notice wait. */
-  wasNoticed: boolean;
-}
-
-export type ChangeListener = (version: SecretVersion) => void;
 
 /**
  * Secrets by name or ARN, each read once for all who ask. A read is served for its TTL; while the source is out of reach the
@@ -77,7 +43,7 @@ export class SecretCache implements Disposable {
   readonly #entries: LRUCache<string, Entry>;
   readonly #tracks: LRUCache<string, SecretTrack>;
   readonly #flights = new Map<string, Flight>();
-  readonly #listeners = new Map<string, Set<ChangeListener>>();
+  readonly #listeners: ChangeListeners;
   readonly #onVersion: NonNullable<SecretCacheOptions['onVersion']>;
   readonly #stats = { hits: 0, misses: 0, fetches: 0, failedReads: 0, servedStale: 0 };
   #closed = false;
@@ -97,6 +63,11 @@ export class SecretCache implements Disposable {
       dispose: (_, secretId, reason) => reason !== 'set' && notifyListener(onForgotten, secretId),
     });
     this.#tracks = new LRUCache({ max: maxEntries * 10 });
+    this.#listeners = new ChangeListeners({
+      after: options.after ?? unheldTimer,
+      msUntilDue: (secretId) => this.#msUntilDue(secretId),
+      renew: (secretId) => this.#renewQuietly(secretId),
+    });
   }
 
   /** The version in force, from the cache while it may be. */
@@ -138,7 +109,7 @@ export class SecretCache implements Disposable {
       const track = this.#track(secretId);
       const outcome = track.take(notice);
       const flight = this.#flights.get(secretId);
-      const inUse = flight || this.#entries.has(secretId);
+      const inUse = flight || this.#entries.has(secretId) || this.#listeners.has(secretId);
       if (outcome === 'moved' && flight) flight.wasNoticed = true;
       else if (outcome === 'moved') track.hasten();
       if (inUse && (outcome === 'moved' || (outcome === 'hinted' && track.demand()))) {
@@ -149,15 +120,17 @@ export class SecretCache implements Disposable {
 
   /**
    * What is held, or is being read, is read again before it is served next. While the source is out of reach it may still stand
-   * in, up to the hard bound. Without a secret: all of them.
+   * in, up to the hard bound. Without a secret: all of them. What somebody listens to is read at once.
    */
   invalidate(secretId?: string): void {
-    const all = () => new Set([...this.#entries.keys(), ...this.#flights.keys()]);
+    const { secretIds } = this.#listeners;
+    const all = () => new Set([...this.#entries.keys(), ...this.#flights.keys(), ...secretIds]);
     for (const id of secretId === undefined ? all() : [secretId]) {
       const entry = this.#entries.peek(id);
       if (entry) this.#entries.set(id, { ...entry, ttlMs: 0 });
       const flight = this.#flights.get(id);
       if (flight) flight.isOvertaken = true;
+      if (this.#listeners.has(id)) this.#renewQuietly(id);
     }
   }
 
@@ -175,7 +148,8 @@ export class SecretCache implements Disposable {
   health(): readonly SecretHealth[] {
     return [...this.#tracks].flatMap(([secretId, track]) => {
       if (track.isDue()) this.#renewQuietly(secretId);
-      return this.#healthOf(secretId, track) ?? [];
+      const entry = this.#entries.peek(secretId);
+      return healthOf(secretId, track, entry, { now: this.#now(), staleMs: this.#staleMs }) ?? [];
     });
   }
 
@@ -190,16 +164,13 @@ export class SecretCache implements Disposable {
     return this.#now() <= (this.usableUntil(secretId) ?? Number.NEGATIVE_INFINITY);
   }
 
-  /** Tells of each version that comes into the cache in place of another, or as the first. Dispose of it to stop. */
+  /**
+   * Tells of each version that comes into the cache in place of another, or as the first. Until the last listener stops, the
+   * secret is renewed ahead of its time though nobody asks for it, at most once in two seconds: within a TTL they hear of a
+   * version, notices or none. Dispose of it to stop.
+   */
   onChange(secretId: string, listener: ChangeListener): Disposable {
-    const listeners = this.#listeners.get(secretId) ?? new Set();
-    this.#listeners.set(secretId, listeners.add(listener));
-    return {
-      [Symbol.dispose]: () => {
-        listeners.delete(listener);
-        if (listeners.size === 0) this.#listeners.delete(secretId);
-      },
-    };
+    return this.#listeners.add(secretId, listener);
   }
 
   /** Forgets every value. Afterwards each read is an `AgentClosedError`. */
@@ -207,7 +178,7 @@ export class SecretCache implements Disposable {
     this.#closed = true;
     this.#entries.clear();
     this.#tracks.clear();
-    this.#listeners.clear();
+    this.#listeners[Symbol.dispose]();
   }
 
   /** What nearly every call comes to, so it reads the clock once and makes nothing. */
@@ -219,19 +190,6 @@ export class SecretCache implements Disposable {
     this.#stats.hits += 1;
     if (ageMs > entry.ttlMs * AHEAD) this.#renewQuietly(secretId);
     return entry;
-  }
-
-  #healthOf(secretId: string, track: SecretTrack): SecretHealth | undefined {
-    const entry = this.#entries.peek(secretId);
-    const ageMs = this.#now() - (entry?.readAt ?? Number.NEGATIVE_INFINITY);
-    const isBelow = entry && !reaches(entry.version, track.floors);
-    const isFresh = entry && !isBelow && ageMs < entry.ttlMs;
-    if (!isFresh && !isBelow && (!track.failure || track.isSlip(this.#staleMs))) return undefined;
-    const error = track.failure?.error;
-    const failure = error instanceof Error ? { failure: error.name } : {};
-    if (!entry || isBelow || ageMs > this.#staleMs) return { secretId, state: 'unavailable', ...failure };
-    const state = isFresh ? 'fresh' : 'stale';
-    return { secretId, state, versionId: entry.version.versionId, ageMs, ...failure };
   }
 
   #fresh(secretId: string): Entry | undefined {
@@ -274,6 +232,15 @@ export class SecretCache implements Disposable {
     this.#renewed(secretId).catch(() => undefined);
   }
 
+  /** Of a source that is out of reach more is to be expected soon than of a secret that is gone, or denied. */
+  #msUntilDue(secretId: string): number {
+    const { failure } = this.#track(secretId);
+    const isAway = failure?.error instanceof SourceUnreachableError;
+    if (isAway) return failure.retryAt - this.#now();
+    const entry = failure ? undefined : this.#entries.peek(secretId);
+    return entry ? entry.readAt + entry.ttlMs * AHEAD - this.#now() : this.#ttlMs * AHEAD;
+  }
+
   #lastKnownGood(secretId: string, error: unknown): SecretVersion {
     this.#assertOpen();
     if (error instanceof SecretNotFoundError || error instanceof SecretDeniedError) {
@@ -310,7 +277,10 @@ export class SecretCache implements Disposable {
           throw error;
         },
       )
-      .finally(() => this.#flights.delete(secretId));
+      .finally(() => {
+        this.#flights.delete(secretId);
+        this.#listeners.reschedule(secretId);
+      });
     const flight = { landed, isOvertaken: false, wasNoticed: false };
     this.#flights.set(secretId, flight);
     return flight;
@@ -349,7 +319,7 @@ export class SecretCache implements Disposable {
     const entry = { version, served: Promise.resolve(version), track, readAt, ttlMs };
     this.#entries.set(secretId, entry);
     if (before?.version.versionId !== version.versionId) {
-      for (const listener of this.#listeners.get(secretId) ?? []) notifyListener(listener, version);
+      this.#listeners.tell(secretId, version);
       notifyListener((fact) => this.#onVersion(secretId, fact), version);
     }
     return entry;

@@ -6,7 +6,7 @@ export interface Group {
 
 export const groups = {
   'agent-cache': {
-    mutate: ['agent/secret-cache.ts', 'agent/secret-track.ts', 'agent/version-floor.ts', 'agent/clock.ts'],
+    mutate: ['agent/{cache-entry,change-listeners,clock,secret-cache,secret-track,version-floor}.ts'],
     tests: [
       'test/unit/agent/{agent-secrets,clock,secret-cache*,secret-track,version-floor}.test.ts',
       'test/faults/agent/secret-cache.property.test.ts',

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import {
   AgentClosedError,
   SecretDeniedError,
@@ -351,54 +351,6 @@ describe('a version that was noticed and does not show', () => {
     const before = performance.now();
     expect(await served()).toBe(1);
     expect(performance.now() - before).toBeGreaterThan(45);
-  });
-});
-
-describe('a listener', () => {
-  test('of a cache is told of each version of every secret', async () => {
-    const onVersion = vi.fn();
-    cache = cacheWith({ onVersion });
-    for (const name of ['a', 'b', 'a']) await cache.get(name);
-    store.rotate();
-    await cache.refresh('a');
-    expect(onVersion.mock.calls.map(([name, { versionId }]) => [name, Number(versionId)])).toEqual([
-      ['a', 0],
-      ['b', 0],
-      ['a', 1],
-    ]);
-  });
-
-  test('goes on being told when another one has stopped', async () => {
-    const [one, other] = [vi.fn(), vi.fn()];
-    const listening = cache.onChange(secret, one);
-    cache.onChange(secret, other);
-    await served();
-    listening[Symbol.dispose]();
-    store.rotate();
-    await cache.refresh(secret);
-    expect([one.mock.calls.length, other.mock.calls.length]).toEqual([1, 2]);
-  });
-
-  test('that listens again after all had stopped is told', async () => {
-    cache.onChange(secret, () => undefined)[Symbol.dispose]();
-    const again = vi.fn();
-    cache.onChange(secret, again);
-    await served();
-    expect(again).toHaveBeenCalledOnce();
-  });
-
-  test('that hears of the next version while the last one comes in has nobody served the last one', async () => {
-    cache.onChange(secret, ({ versionId }) => {
-      if (versionId === versionIdOf(0)) cache.notice(store.rotate());
-    });
-    expect(await served()).toBe(1);
-  });
-
-  test('and none at all raises no warning', async () => {
-    const warned = vi.spyOn(process, 'emitWarning').mockReturnValue();
-    await served();
-    expect(warned).not.toHaveBeenCalled();
-    warned.mockRestore();
   });
 });
 
