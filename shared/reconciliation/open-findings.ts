@@ -3,8 +3,10 @@ import type { Finding } from './finding.ts';
 
 /** The secrets that one kind of finding is open for: an episode, from the first that is found until none is left. */
 export interface OpenFindings {
-  /** By `entryOf`: short enough for ten thousand of them to fit into one record. */
+  /** Digests of their ARNs, short enough for ten thousand of them to fit into one record. */
   readonly open: readonly string[];
+  /** Of so many, the first of `open`, on-call was told that they need a person. */
+  readonly asked?: number;
   /** When the episode began. */
   readonly since?: string;
   /** Which of them opened or closed lately, and when. */
@@ -51,7 +53,7 @@ export function newly<Found extends Finding>(
   { findings, began }: Look<Found>,
   now: Date,
 ): readonly Found[] {
-  const known = new Set([...before.open.map(digestOf), ...changedSince(began, before, now)]);
+  const known = new Set([...before.open, ...changedSince(began, before, now)]);
   return findings.filter(({ secretArn }) => !known.has(digest(secretArn)));
 }
 
@@ -61,20 +63,12 @@ function escalated<Found extends Finding>(
   { findings, began }: Look<Found>,
   now: Date,
 ): readonly Found[] {
-  const changed = new Set(changedSince(began, before, now));
-  const calm = new Set(before.open.filter((entry) => !asksForPerson(entry)));
-  return findings.filter((one) => {
-    const arn = digest(one.secretArn);
-    return needsPerson(one) && calm.has(arn) && !changed.has(arn);
-  });
+  const calm = new Set(before.open.slice(before.asked));
+  for (const arn of changedSince(began, before, now)) calm.delete(arn);
+  return findings.filter((one) => needsPerson(one) && calm.has(digest(one.secretArn)));
 }
 
 const needsPerson = ({ outcome }: Pick<Finding, 'outcome'>): boolean => outcome === 'needs a person';
-
-/** How an open finding is kept: the digest of its secret's ARN, and a mark where on-call was told that it needs a person. */
-const entryOf = (finding: Finding): string => digest(finding.secretArn) + (needsPerson(finding) ? '!' : '');
-const asksForPerson = (entry: string): boolean => entry.endsWith('!');
-const digestOf = (entry: string): string => (asksForPerson(entry) ? entry.slice(0, -1) : entry);
 
 /**
  * What a look at the fleet changes; undefined: nothing, so that runs at the same time have a record to themselves who have
@@ -94,21 +88,17 @@ export function looked(
   const stays = new Set(look.findings.map(({ secretArn }) => digest(secretArn)));
   for (const arn of changedSince(look.began, before, now)) stays.add(arn);
   const looks = look.checked === 'all' ? undefined : new Set([...look.checked].map(digest));
-  const kept = before.open.filter((entry) => {
-    const arn = digestOf(entry);
-    return stays.has(arn) || (looks !== undefined && !looks.has(arn));
-  });
+  const kept = before.open.filter((arn) => stays.has(arn) || (looks !== undefined && !looks.has(arn)));
   const told = [...found, ...worse];
   if (told.length === 0 && kept.length === before.open.length) return undefined;
-  const marked = new Set(worse.map(({ secretArn }) => digest(secretArn)));
-  const opened = [...new Map(found.map((one) => [digest(one.secretArn), entryOf(one)])).entries()];
-  const open = [
-    ...kept.map((entry) => (marked.has(entry) ? `${entry}!` : entry)),
-    ...opened.map(([, entry]) => entry),
-  ];
+  const opened = [...new Set(found.map(({ secretArn }) => digest(secretArn)))];
+  const asks = new Set(told.filter(needsPerson).map(({ secretArn }) => digest(secretArn)));
+  for (const arn of before.open.slice(0, before.asked ?? 0)) asks.add(arn);
+  const all = [...kept, ...opened];
+  const asked = all.filter((arn) => asks.has(arn));
+  const open = [...asked, ...all.filter((arn) => !asks.has(arn))];
   const left = new Set(kept);
-  const closed = before.open.filter((entry) => !left.has(entry)).map(digestOf);
-  const changes = changedBy([...opened.map(([arn]) => arn), ...closed], before, now);
+  const changes = changedBy([...opened, ...before.open.filter((arn) => !left.has(arn))], before, now);
   if (open.length === 0) {
     const recovered = { state: 'recovered', since, at, count: 0, examples: [] } as const;
     return { state: { open, changes }, alert: recovered };
@@ -119,7 +109,7 @@ export function looked(
     .map(({ secret, explanation, outcome }) => ({ secret, explanation, outcome }));
   const needPerson = told.filter(needsPerson).length;
   const alert = { state: 'found', since, at, count: told.length, needPerson, examples } as const;
-  return { state: { open, since, changes }, ...(told.length > 0 && { alert }) };
+  return { state: { open, asked: asked.length, since, changes }, ...(told.length > 0 && { alert }) };
 }
 
 /** Changes that a look may be older than. One from the far future is of a clock that was wrong, and would silence all. */

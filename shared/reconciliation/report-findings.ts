@@ -19,6 +19,7 @@ export type FindingsState = Records<OpenFindings, FindingsAlert>;
 
 const state = z.object({
   open: z.array(z.string()),
+  asked: z.number().exactOptional(),
   since: z.string().exactOptional(),
   changes: z.array(z.object({ at: z.string(), digests: z.array(z.string()) })).exactOptional(),
 });

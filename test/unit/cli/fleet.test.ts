@@ -1,5 +1,6 @@
 import picocolors from 'picocolors';
 import { describe, expect, it } from 'vitest';
+import { episodesIn } from '../../../cli/fleet/episodes.ts';
 import { cellsOf, duration, unknownIn } from '../../../cli/fleet/format.ts';
 import { type FleetFacts, needsAttention, rowsOf } from '../../../cli/fleet/rows.ts';
 import { staticIn } from '../../../cli/fleet/static-fields.ts';
@@ -7,7 +8,7 @@ import { liveEvent } from '../../../cli/live-events.ts';
 import sample from '../../../events/rotation-failed/sample.json' with { type: 'json' };
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
 import type { FleetSecret } from '../../../shared/fleet/secrets.ts';
-import { digest } from '../../../shared/reconciliation/open-findings.ts';
+import { digest, looked, noFindings } from '../../../shared/reconciliation/open-findings.ts';
 
 const now = new Date('2026-11-24T12:00:00Z');
 const hoursAgo = (hours: number) => new Date(now.getTime() - hours * 3_600_000);
@@ -75,6 +76,20 @@ describe('a row of keyturn status', () => {
     const { row, cells } = shown({ state: { fact: state } });
     expect(cells.at(-1)).toBe('stuck-rotation');
     expect(needsAttention(row)).toBe(true);
+  });
+
+  it.each(['repaired', 'needs a person'] as const)('names what the reconciler has told as: %s', (outcome) => {
+    const found = { kind: 'stuck', secret: secret.name, secretArn: 'arn:1', agentId: 'billing-7' };
+    const findings = [{ ...found, explanation: '', outcome }];
+    const told = looked(noFindings, { findings, checked: 'all', began: now }, now)?.state;
+    const state = {
+      backends: [],
+      adoptions: [],
+      failing: [],
+      findings: [{ kind: 'stuck', open: told?.open ?? [] }],
+    };
+    expect(shown({ state: { fact: state } }).cells.at(-1)).toBe('stuck');
+    expect(episodesIn(state, [secret])).toMatchObject([{ count: 1, secrets: [secret.name] }]);
   });
 
   it('says that a rotation is late, or off, or under way', () => {
