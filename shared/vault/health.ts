@@ -16,7 +16,7 @@ const isKnown = (status: number): status is keyof typeof states => Object.hasOwn
 /** What sys/health says. Its status code is the answer, which node-vault hides; hence a plain fetch. 429 is no throttling. */
 export async function vaultHealth(address: string, timeoutMs: number): Promise<VaultHealth> {
   try {
-    const { status } = await fetch(new URL('/v1/sys/health', address), {
+    const { status } = await fetch(`${address.replace(/\/+$/, '')}/v1/sys/health`, {
       signal: AbortSignal.timeout(timeoutMs),
     });
     return isKnown(status) ? states[status] : 'unknown';

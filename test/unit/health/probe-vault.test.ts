@@ -19,6 +19,24 @@ async function probedAt(status: number, vault = token(true)) {
   }
 }
 
+test('a Vault behind a path of its proxy is asked there', async () => {
+  const server = createServer(({ url }, response) =>
+    response.writeHead(url === '/vault/v1/sys/health' ? 200 : 503).end(),
+  );
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  if (typeof address !== 'object' || address === null) throw new Error('no address');
+  try {
+    for (const path of ['/vault', '/vault/']) {
+      const at = `http://127.0.0.1:${address.port}${path}`;
+      expect(await probeVault(at, token(true), 5_000)).toBeUndefined();
+    }
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+});
+
 test.each([200, 429, 473])('sys/health %i: it serves', async (status) => {
   expect(await probedAt(status)).toBeUndefined();
 });
