@@ -11,11 +11,11 @@ export interface SecretCacheOptions {
   readonly maxEntries?: number | undefined;
   /** Ages are measured by it. Default: one that neither a suspended machine nor a wall clock set back holds up. */
   readonly now?: Clock | undefined;
-  readonly wait?: (ms: number) => Promise<void>;
+  readonly wait?: ((ms: number) => Promise<void>) | undefined;
   /** Does something later, unless it is disposed of before. Default: `unheldTimer`. */
-  readonly after?: (ms: number, act: () => void) => Disposable;
+  readonly after?: ((ms: number, act: () => void) => Disposable) | undefined;
   /** From 0 up to 1. */
-  readonly random?: () => number;
+  readonly random?: (() => number) | undefined;
   /** Told of every version that comes in, of every secret. */
   readonly onVersion?: ((secretId: string, version: SecretVersion) => void) | undefined;
   /** Told of every secret of which nothing is held any more. */

@@ -116,7 +116,7 @@ function vaultOf(flags: AgentFlags, log: NonNullable<AgentVaultOptions['log']>):
   if (vaultAddress === undefined) return undefined;
   return createAgentVault({
     address: vaultAddress,
-    ...(vaultNamespace !== undefined && { namespace: vaultNamespace }),
+    namespace: vaultNamespace,
     mount: vaultMount,
     login: vaultLoginOf(flags),
     log,
@@ -133,7 +133,7 @@ function vaultLoginOf(flags: AgentFlags): VaultLogin {
   return kubernetesLogin({
     role: vaultRole,
     mount: vaultAuthMount,
-    ...(serviceAccountTokenFile !== undefined && { tokenPath: serviceAccountTokenFile }),
+    tokenPath: serviceAccountTokenFile,
   });
 }
 

@@ -21,17 +21,17 @@ export interface AgentVaultOptions
     Pick<SecretCacheOptions, 'ttlMs' | 'staleMs' | 'maxEntries' | 'random'> {
   readonly login: VaultLogin;
   /** Of KV v2. Default: `secret`. */
-  readonly mount?: string;
-  readonly now?: Clock;
+  readonly mount?: string | undefined;
+  readonly now?: Clock | undefined;
   /** Rejects when the signal aborts. */
-  readonly wait?: Timing['wait'];
+  readonly wait?: Timing['wait'] | undefined;
   /** Warned of each token and each database login that could be neither renewed nor replaced, and is tried again. */
-  readonly log?: AgentLog;
+  readonly log?: AgentLog | undefined;
 }
 
 /** Where a path is, if not in the client's own mount. */
 interface OfMount {
-  readonly mount?: string;
+  readonly mount?: string | undefined;
 }
 
 /**
@@ -204,10 +204,10 @@ export class AgentVault implements AsyncDisposable {
       now: this.#timing.now,
       onVersion: (path, version) => this.#redactor.learn(`${mount}/${path}`, version),
       onForgotten: (path) => this.#redactor.release(`${mount}/${path}`),
-      ...(ttlMs !== undefined && { ttlMs }),
-      ...(staleMs !== undefined && { staleMs }),
-      ...(maxEntries !== undefined && { maxEntries }),
-      ...(random && { random }),
+      ttlMs,
+      staleMs,
+      maxEntries,
+      random,
     });
     this.#caches.set(mount, cache);
     return cache;

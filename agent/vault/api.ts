@@ -8,9 +8,9 @@ export interface VaultApiOptions {
   /** Such as `https://vault.example:8200`, or `https://proxy.example/vault`. TLS is verified; an authority of your own goes into NODE_EXTRA_CA_CERTS. */
   readonly address: string;
   /** HashiCorp Vault Enterprise and OpenBao: sent as X-Vault-Namespace. */
-  readonly namespace?: string;
+  readonly namespace?: string | undefined;
   /** Milliseconds for a request, its repetitions included. Default: 5,000. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 /**
@@ -37,7 +37,7 @@ export function vaultApi({
   // Somebody waits for the answer, so it keeps the process alive.
   wait = (ms, signal) => delay(ms, undefined, { signal }),
   random = Math.random,
-}: VaultApiOptions & Partial<Pick<Timing, 'wait' | 'random'>>): VaultApi {
+}: VaultApiOptions & { readonly [Part in 'wait' | 'random']?: Timing[Part] | undefined }): VaultApi {
   return async (method, path, { token, body, repeatable = false } = {}) => {
     if (!isPlain(path)) throw new SecretNotFoundError(`${path}: no part of a path may be empty, . or ..`);
     const url = new URL(`${address.replace(/\/+$/, '')}/v1/${path}`);

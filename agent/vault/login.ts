@@ -21,8 +21,8 @@ const SERVICE_ACCOUNT_TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount/tok
  */
 export function kubernetesLogin(options: {
   readonly role: string;
-  readonly mount?: string;
-  readonly tokenPath?: string;
+  readonly mount?: string | undefined;
+  readonly tokenPath?: string | undefined;
 }): VaultLogin {
   const { role, mount = 'kubernetes', tokenPath = SERVICE_ACCOUNT_TOKEN } = options;
   return async () => ({ path: `auth/${mount}/login`, body: { role, jwt: await contentOf(tokenPath) } });
@@ -32,7 +32,7 @@ export function kubernetesLogin(options: {
 export function appRoleLogin(options: {
   readonly roleId: string;
   readonly secretId: SecretValue | (() => Promise<SecretValue>);
-  readonly mount?: string;
+  readonly mount?: string | undefined;
 }): VaultLogin {
   const { roleId, secretId, mount = 'approle' } = options;
   return async () => {

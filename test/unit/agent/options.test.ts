@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createAgentSecrets, SecretCache } from '../../../agent/index.ts';
+import { createAgentSecrets, createAgentVault, kubernetesLogin, SecretCache } from '../../../agent/index.ts';
 import { Store, secret } from './setting.ts';
 
 /** Of a variable that may not be set, as `process.env` gives it. */
@@ -25,6 +25,19 @@ test('an option that is set to undefined is as one that is left out, to the comp
   await using _pool = agent.postgres(secret, { field: unset, pool: unset, tls: unset, onAdopted: unset });
   expect((await agent.get(secret)).stages).toEqual(['AWSCURRENT']);
   expect(agent.connected).toBe(false);
+  const login = kubernetesLogin({ role: 'billing', mount: unset, tokenPath: unset });
+  await using vault = createAgentVault({
+    address: 'http://127.0.0.1:1',
+    login,
+    namespace: unset,
+    timeoutMs: unset,
+    mount: unset,
+    log: unset,
+    ttlMs: unset,
+    random: unset,
+    wait: unset,
+  });
+  expect(vault.health()).toEqual([]);
   using cache = new SecretCache(new Store(), { onVersion: unset, onForgotten: unset, ttlMs: unset });
   expect((await cache.get(secret)).stages).toEqual(['AWSCURRENT']);
 });
