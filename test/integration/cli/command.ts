@@ -23,13 +23,14 @@ export function assertNoSecret(args: readonly string[], shown: string): void {
     throw new Error(`keyturn ${args.join(' ')} printed a secret`);
 }
 
-/** Begins the command as a user would, without a terminal. */
+/** Begins the command as a user would, without a terminal: in a folder of theirs, or in the checkout. */
 export function begun(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
+  cwd = root,
 ): { readonly process: ChildProcess; readonly ran: Promise<Ran> } {
   const child = spawn(process.execPath, [join(root, 'cli/keyturn.mjs'), ...args], {
-    cwd: root,
+    cwd,
     env: { PATH: process.env.PATH, HOME: '/nonexistent', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -68,6 +68,17 @@ describe('the exit code', () => {
     expect(ended).toBe(code);
     // What was asked for goes to stdout, what is wrong to stderr.
     expect([stdout === '', stderr === '']).toEqual([code !== 0, code === 0]);
+  });
+});
+
+it('provision --save over a file that is there changes nothing, anywhere', async () => {
+  mkdirSync(join(folder, 'agents'));
+  writeFileSync(join(folder, 'agents/search.yml'), 'agentId: search\n');
+  const line = 'provision agent search --yes --save';
+  const asked = begun(line.split(' '), { AWS_ENDPOINT_URL: 'http://127.0.0.1:1' }, folder).ran;
+  expect(await asked).toMatchObject({
+    code: 2,
+    stderr: 'keyturn: --save: agents/search.yml exists already\n',
   });
 });
 

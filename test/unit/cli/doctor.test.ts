@@ -1,7 +1,13 @@
+import { createServer } from 'node:http';
 import { GetMetricDataCommand } from '@aws-sdk/client-cloudwatch';
 import { DescribeRuleCommand, ListRulesCommand, ListTargetsByRuleCommand } from '@aws-sdk/client-eventbridge';
 import { DescribeKeyCommand } from '@aws-sdk/client-kms';
-import { GetFunctionConcurrencyCommand, GetPolicyCommand } from '@aws-sdk/client-lambda';
+import {
+  GetFunctionConcurrencyCommand,
+  GetFunctionConfigurationCommand,
+  GetPolicyCommand,
+} from '@aws-sdk/client-lambda';
+import { GetSecretValueCommand } from '@aws-sdk/client-secrets-manager';
 import { ListSubscriptionsByTopicCommand } from '@aws-sdk/client-sns';
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs';
 import { mockClient } from 'aws-sdk-client-mock';
@@ -9,7 +15,7 @@ import { afterEach, expect, it } from 'vitest';
 import { type Check, verdictsOf } from '../../../cli/doctor/check.ts';
 import { alertsReachSomebody, nothingIsDead, rulesAreOn } from '../../../cli/doctor/deliveries.ts';
 import { functionErrors, functionsMayRun, rotationPermission } from '../../../cli/doctor/functions.ts';
-import { keyIsUsable } from '../../../cli/doctor/surroundings.ts';
+import { keyIsUsable, vaultIsEnough } from '../../../cli/doctor/surroundings.ts';
 import { doctorParts } from './doctor-parts.ts';
 
 const parts = doctorParts([
@@ -18,16 +24,17 @@ const parts = doctorParts([
   { logicalId: 'AnnounceRotationRule', physicalId: 'announce', type: 'AWS::Events::Rule' },
   { logicalId: 'RecordAdoptionRule', physicalId: 'keyturn-dev|adoption', type: 'AWS::Events::Rule' },
 ]);
-const [cloudWatch, events, kms, lambda, sns, sqs] = [
+const [cloudWatch, events, kms, lambda, secretsManager, sns, sqs] = [
   mockClient(parts.cloudWatch),
   mockClient(parts.eventBridge),
   mockClient(parts.kms),
   mockClient(parts.lambda),
+  mockClient(parts.secretsManager),
   mockClient(parts.sns),
   mockClient(parts.sqs),
 ];
 afterEach(() => {
-  for (const client of [cloudWatch, events, kms, lambda, sns, sqs]) client.reset();
+  for (const client of [cloudWatch, events, kms, lambda, secretsManager, sns, sqs]) client.reset();
 });
 
 const found = async (check: Check) =>
@@ -122,4 +129,26 @@ it('goes on where it may not look, and says what it was not allowed', async () =
   expect(await found(keyIsUsable)).toEqual([
     'unknown: AWS refused kms:DescribeKey: these credentials may not do that',
   ]);
+});
+
+it('can not tell of the login to Vault where the operator may not read it, which the functions may', async () => {
+  const server = createServer((_, response) => response.writeHead(200).end());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  if (typeof address !== 'object' || address === null) throw new Error('no address');
+  const Variables = {
+    VAULT_ADDR: `http://127.0.0.1:${address.port}`,
+    VAULT_LOGIN_SECRET: 'keyturn/vault/approle',
+  };
+  lambda.on(GetFunctionConfigurationCommand).resolves({ Environment: { Variables } });
+  const refused = Object.assign(new Error('no'), { name: 'AccessDeniedException', $metadata: {} });
+  secretsManager.on(GetSecretValueCommand).rejects(refused);
+  try {
+    expect(await found(vaultIsEnough)).toEqual([
+      "unknown: the login of the mirrors can't be tried from here: AWS refused secretsmanager:GetSecretValue: these credentials may not do that",
+    ]);
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
 });
