@@ -3,6 +3,7 @@ import type { SQSClient } from '@aws-sdk/client-sqs';
 import { type Adoption, type AdoptionListener, adoptionOf } from './adoption.ts';
 import { adoptionEvents } from './adoption-events.ts';
 import { type AwsOptions, awsConfig } from './aws-options.ts';
+import type { SecretCacheOptions } from './cache-options.ts';
 import type { CacheStats, SecretHealth } from './cache-report.ts';
 import { AgentClosedError } from './errors.ts';
 import { ownInstanceId } from './instance-id.ts';
@@ -18,7 +19,7 @@ import {
   RotatingConnections,
   type RotatingConnectionsOptions,
 } from './rotating-connections.ts';
-import { SecretCache, type SecretCacheOptions } from './secret-cache.ts';
+import { SecretCache } from './secret-cache.ts';
 import type { SecretSource, SecretVersion, WhichVersion } from './secret-version.ts';
 import { agentSecretsManager, secretsManagerSource } from './secrets-manager-source.ts';
 import { type PinnedSecrets, turnWith } from './turn.ts';

@@ -6,6 +6,7 @@ export {
   type AgentSecretsOptions,
   createAgentSecrets,
 } from './agent-secrets.ts';
+export type { SecretCacheOptions } from './cache-options.ts';
 export type { CacheStats, SecretHealth } from './cache-report.ts';
 export {
   AgentClosedError,
@@ -28,7 +29,7 @@ export {
   type RotatingConnectionsOptions,
   rotatingConnections,
 } from './rotating-connections.ts';
-export { SecretCache, type SecretCacheOptions } from './secret-cache.ts';
+export { SecretCache } from './secret-cache.ts';
 export type { SecretSource, SecretVersion, WhichVersion } from './secret-version.ts';
 export { agentSecretsManager, secretsManagerSource } from './secrets-manager-source.ts';
 export type { PinnedSecrets } from './turn.ts';

@@ -19,8 +19,6 @@ import { SecretTrack } from './secret-track.ts';
 import { lentVersion, type SecretSource, type SecretVersion } from './secret-version.ts';
 import { idsOf, met, reaches, UNMET_MAX, type VersionNotice } from './version-floor.ts';
 
-export type { SecretCacheOptions };
-
 /** The share of the TTL after which a read is renewed ahead of its end. */
 const AHEAD = 0.8;
 

@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { SecretCacheOptions } from '../cache-options.ts';
 import { type CacheStats, type SecretHealth, sumOf } from '../cache-report.ts';
 import { type Clock, steadyClock } from '../clock.ts';
 import { AgentClosedError } from '../errors.ts';
 import type { AgentLog } from '../log.ts';
 import { type OpenSecret, openSecret } from '../open-secret.ts';
 import { Redactor } from '../redactor.ts';
-import { SecretCache, type SecretCacheOptions } from '../secret-cache.ts';
+import { SecretCache } from '../secret-cache.ts';
 import type { SecretSource, SecretVersion } from '../secret-version.ts';
 import { type PinnedSecrets, turnWith } from '../turn.ts';
 import { type VaultApiOptions, vaultApi } from './api.ts';

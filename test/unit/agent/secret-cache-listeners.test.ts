@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
+import type { SecretCacheOptions } from '../../../agent/cache-options.ts';
 import { SecretDeniedError, SourceUnreachableError } from '../../../agent/errors.ts';
-import { SecretCache, type SecretCacheOptions } from '../../../agent/secret-cache.ts';
+import { SecretCache } from '../../../agent/secret-cache.ts';
 import type { VersionNotice } from '../../../agent/version-floor.ts';
 import { cacheOver, Store, secret, settled, timeOf, versionIdOf } from './setting.ts';
 

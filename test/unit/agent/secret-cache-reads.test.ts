@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import type { SecretCacheOptions } from '../../../agent/cache-options.ts';
 import {
   AgentClosedError,
   SecretDeniedError,
@@ -6,7 +7,7 @@ import {
   SecretUnavailableError,
   SourceUnreachableError,
 } from '../../../agent/errors.ts';
-import { SecretCache, type SecretCacheOptions } from '../../../agent/secret-cache.ts';
+import { SecretCache } from '../../../agent/secret-cache.ts';
 import { longestLagMs } from '../../../shared/secrets-manager/lag.ts';
 import { cacheOver, epoch, Store, secret, settled, timeOf, versionIdOf } from './setting.ts';
 

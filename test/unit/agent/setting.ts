@@ -1,5 +1,6 @@
+import type { SecretCacheOptions } from '../../../agent/cache-options.ts';
 import { SecretNotFoundError } from '../../../agent/errors.ts';
-import { SecretCache, type SecretCacheOptions } from '../../../agent/secret-cache.ts';
+import { SecretCache } from '../../../agent/secret-cache.ts';
 import { fieldsOf, type SecretSource, type SecretVersion } from '../../../agent/secret-version.ts';
 import type { VersionNotice } from '../../../agent/version-floor.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
