@@ -1,7 +1,6 @@
-import { Readable } from 'node:stream';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import * as z from 'zod';
-import { textOf } from '../rotation/in-process.ts';
+import { answeredBy, operationOf, textOf } from '../aws-in-process.ts';
 import type { Watch } from './fleet.ts';
 
 const attributes = z.record(z.string(), z.record(z.string(), z.unknown()));
@@ -20,25 +19,16 @@ const request = z.object({
 /** The AWS SDK's own client on a table in memory, which decides on the conditions that Keyturn writes under. */
 export function dynamoClientOf(table: InMemoryTable, { before, after }: Watch): DynamoDBClient {
   return new DynamoDBClient({
-    region: 'eu-central-1',
+    ...answeredBy((asked) => {
+      const operation = operationOf(asked);
+      before(operation, true);
+      const [status, answer] = answered(table, operation, request.parse(JSON.parse(textOf(asked))));
+      after(operation);
+      const headers = { 'content-type': 'application/x-amz-json-1.0' };
+      return { status, headers, text: JSON.stringify(answer) };
+    }),
     endpoint: 'http://dynamodb.example',
-    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
     maxAttempts: 2,
-    requestHandler: {
-      async handle({ headers, body }: { headers: Record<string, string>; body?: unknown }) {
-        const operation = headers['x-amz-target']?.split('.')[1] ?? '';
-        before(operation, true);
-        const [statusCode, answer] = answered(table, operation, request.parse(JSON.parse(textOf(body))));
-        after(operation);
-        return {
-          response: {
-            statusCode,
-            headers: { 'content-type': 'application/x-amz-json-1.0' },
-            body: Readable.from([Buffer.from(JSON.stringify(answer))]),
-          },
-        };
-      },
-    },
   });
 }
 

@@ -80,9 +80,13 @@ export function fleetOn(
       await invoke(event, (watch) => rotateSecret(event, rotationParts(watch)));
     },
   });
+  // To make a client and have it make its first call takes as long as ten calls.
+  const unwatchedClient = secretsManagerOf(engine, unwatched);
+  const clientTelling = (watch: Watch) =>
+    watch === unwatched ? unwatchedClient : secretsManagerOf(engine, watch);
   const rotationParts = (watch: Watch): RotateSecretDependencies => ({
     ...rotation,
-    secretsManager: secretsManagerOf(engine, watch),
+    secretsManager: clientTelling(watch),
     bus: {
       async publish(published) {
         watch.before('PutEvents');
@@ -112,7 +116,7 @@ export function fleetOn(
           elsewhere(() =>
             rotateSecret(
               { Step, SecretId, ClientRequestToken },
-              { ...rotation, secretsManager: clientOf(engine) },
+              { ...rotation, secretsManager: unwatchedClient },
             ).then(
               () => undefined,
               (error: unknown) => (error instanceof Error ? error.name : 'UnknownError'),
@@ -127,13 +131,13 @@ export function fleetOn(
               ...rotation,
               now: clock.now,
               bus: { publish: async (published) => void events.push(...published) },
-              secretsManager: clientOf(engine),
+              secretsManager: unwatchedClient,
             }),
           );
         }),
     };
     return {
-      secretsManager: secretsManagerOf(engine, watch),
+      secretsManager: clientTelling(watch),
       scheduler: schedulerClientOf(scheduler, watch),
       schedule: {
         groupName: 'grace',

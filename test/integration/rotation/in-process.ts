@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import {
   type RotateSecretDependencies,
@@ -9,38 +8,31 @@ import { createEngine, type Engine } from '../../../local/secrets-manager/engine
 import { SecretsManagerError } from '../../../local/secrets-manager/errors.ts';
 import type { SecretJson } from '../../../shared/credential/secret-json.ts';
 import type { OutgoingEvent } from '../../../shared/notification/event-bus.ts';
+import { type AwsAnswer, type AwsRequest, answeredBy, operationOf, textOf } from '../aws-in-process.ts';
 
-/** The AWS SDK's own client on an engine in this process: all but the network is real. `each` is told of every call. */
+/** The AWS SDK's own client on an engine in this process. `each` is told of every call. */
 export function clientOf(
   engine: Engine,
   each: (operation: string, input: Readonly<Record<string, unknown>>) => void = () => undefined,
   done: (operation: string) => void = () => undefined,
   maxAttempts = 1,
 ): SecretsManagerClient {
-  return new SecretsManagerClient({
-    region: 'eu-central-1',
-    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
-    maxAttempts,
-    requestHandler: {
-      async handle(request: { headers: Record<string, string>; body?: unknown }) {
-        const operation = request.headers['x-amz-target']?.split('.')[1] ?? '';
-        const input = JSON.parse(textOf(request.body));
-        each(operation, input);
-        const [statusCode, answer] = await dispatch(engine, operation, input).then(
-          (result) => [200, result] as const,
-          (error: unknown) => {
-            if (!(error instanceof SecretsManagerError)) throw error;
-            return [error.status, { __type: error.code, Message: error.message }] as const;
-          },
-        );
-        done(operation);
-        const headers = { 'content-type': 'application/x-amz-json-1.1' };
-        return {
-          response: { statusCode, headers, body: Readable.from([Buffer.from(JSON.stringify(answer))]) },
-        };
+  const answer = async (request: AwsRequest): Promise<AwsAnswer> => {
+    const operation = operationOf(request);
+    const input = JSON.parse(textOf(request));
+    each(operation, input);
+    const [status, answered] = await dispatch(engine, operation, input).then(
+      (result) => [200, result] as const,
+      (error: unknown) => {
+        if (!(error instanceof SecretsManagerError)) throw error;
+        return [error.status, { __type: error.code, Message: error.message }] as const;
       },
-    },
-  });
+    );
+    done(operation);
+    const headers = { 'content-type': 'application/x-amz-json-1.1' };
+    return { status, headers, text: JSON.stringify(answered) };
+  };
+  return new SecretsManagerClient({ ...answeredBy(answer), maxAttempts });
 }
 
 /** Everything a step of rotate-secret logs or publishes, beside what it does. */
@@ -107,11 +99,4 @@ export async function putSecrets(
     ),
   });
   return ARN;
-}
-
-/** The text of a request's body, of whatever type the SDK made it. */
-export function textOf(body: unknown): string {
-  return ArrayBuffer.isView(body)
-    ? Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString()
-    : String(body);
 }
