@@ -50,6 +50,11 @@ export async function deploy({ vaultUrl }: { vaultUrl: string }): Promise<Deploy
     },
   });
   for (const [name, value] of Object.entries(environmentOf(account))) vi.stubEnv(name, value);
+  // Nothing here lags, so what a function waits for between two looks has come.
+  vi.doMock('node:timers/promises', async (original) => ({
+    ...(await original<typeof import('node:timers/promises')>()),
+    setTimeout: async () => undefined,
+  }));
   // The SDK's pauses between its attempts are a random part of what they could be.
   vi.spyOn(Math, 'random').mockReturnValue(0);
   const printed: string[] = [];
@@ -69,6 +74,7 @@ export async function deploy({ vaultUrl }: { vaultUrl: string }): Promise<Deploy
     takePrinted: () => printed.splice(0).join('\n'),
     async [Symbol.asyncDispose]() {
       vi.restoreAllMocks();
+      vi.doUnmock('node:timers/promises');
       vi.unstubAllEnvs();
       await account[Symbol.asyncDispose]();
     },
