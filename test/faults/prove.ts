@@ -1,4 +1,4 @@
-// npm run prove [-- --report FILE] [--short | --long] [--rotations N] [--seed N] [--only PART]: Keyturn's claims, tried.
+// npm run prove [-- --report FILE] [--short | --long] [--rotations N] [--seed N] [--only PART]...: Keyturn's claims, tried.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ const { values } = parseArgs({
   options: {
     report: { type: 'string' },
     seed: { type: 'string' },
-    only: { type: 'string' },
+    only: { type: 'string', multiple: true },
     rotations: { type: 'string' },
     short: { type: 'boolean', default: false },
     long: { type: 'boolean', default: false },
@@ -36,13 +36,13 @@ const forms = {
 };
 const form = forms[values.long ? 'long' : values.short ? 'short' : 'usual'];
 const parts = ['simulation', 'planted', 'matrix', 'environment', 'attacks', 'soak', 'mutation'];
-if (values.only !== undefined && !parts.includes(values.only))
-  refuse(`--only expects one of ${parts.join(', ')}`);
+if (values.only?.some((part) => !parts.includes(part))) refuse(`--only expects one of ${parts.join(', ')}`);
 if (values.short && values.long) refuse('either --short or --long');
 const wanted = wholeNumber('rotations') ?? form.simulated;
 const seed = wholeNumber('seed');
 // A seed is one world's.
-const runs = (part: string) => (values.only ?? (values.seed === undefined ? part : 'simulation')) === part;
+const chosen = values.only ?? (values.seed === undefined ? parts : ['simulation']);
+const runs = (part: string) => chosen.includes(part);
 const inFaults = (...names: string[]) => names.map((name) => `test/faults/${name}/`);
 const suites: readonly Suite[] = [
   { part: 'matrix', project: 'faults', within: inFaults('matrix') },
