@@ -71,6 +71,19 @@ describe('the package', () => {
     expect(all.filter((file) => /^(dist\/)?(local|test|bench)\b/.test(file))).toEqual([]);
   });
 
+  it('holds what its pages link to', () => {
+    const pages = ['README.md', ...readdirSync(join(unpacked, 'docs')).map((name) => `docs/${name}`)];
+    const links = pages
+      .filter((page) => page.endsWith('.md'))
+      .flatMap((page) =>
+        [...readFileSync(join(unpacked, page), 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(
+          ([, to = '']) => join(page, '..', to),
+        ),
+      );
+    expect(links.length).toBeGreaterThan(20);
+    expect(links.filter((file) => !existsSync(join(unpacked, file)))).toEqual([]);
+  });
+
   it('depends on each package that it imports, and on the types of those that bring none', () => {
     const { dependencies } = manifestOf();
     const missing = new Set<string>();
