@@ -1,7 +1,7 @@
 import type { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { secretAdopted } from '../events/secret-adopted/event.ts';
+import { errorClassOf } from '../shared/observability/error-class.ts';
 import type { Adoption } from './adoption.ts';
-import { classOf } from './errors.ts';
 import { type AgentLog, warn } from './log.ts';
 
 export interface AdoptionEventsOptions {
@@ -31,7 +31,7 @@ export function adoptionEvents(options: AdoptionEventsOptions): (adoption: Adopt
     publish(adoption, options).catch((error: unknown) => {
       // It may be told of again when the version is adopted anew, by another pool for instance.
       latest.delete(secret);
-      const said = { secret, versionId, errorClass: classOf(error) };
+      const said = { secret, versionId, errorClass: errorClassOf(error) };
       warn(options.log, 'An adoption could not be published', said);
     });
   };

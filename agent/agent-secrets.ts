@@ -5,7 +5,13 @@ import { adoptionEvents } from './adoption-events.ts';
 import { type AwsOptions, awsConfig } from './aws-options.ts';
 import type { SecretCacheOptions } from './cache-options.ts';
 import type { CacheStats, SecretHealth } from './cache-report.ts';
-import { AgentClosedError } from './errors.ts';
+import {
+  AgentClosedError,
+  SecretDeniedError,
+  SecretMalformedError,
+  SecretNotFoundError,
+  unavailable,
+} from './errors.ts';
 import { ownInstanceId } from './instance-id.ts';
 import { agentSqs, InvalidationListener, type InvalidationOptions } from './invalidation.ts';
 import { notifyListener } from './listener.ts';
@@ -55,13 +61,17 @@ export interface AgentSecretsOptions
   readonly onAdopted?: AdoptionListener | undefined;
 }
 
+/** What asking again won't change. */
+const lasting = [SecretNotFoundError, SecretDeniedError, SecretMalformedError];
+
 const CLIENT = { customUserAgent: 'keyturn/agent', requestHandler: PATIENCE };
 
 /** What `postgres` takes besides the secret. */
 export type AgentPoolOptions = Omit<RotatingPoolOptions, 'cache' | 'secretId' | 'onClosing' | 'now'>;
 
 /**
- * An agent's secrets: always right, at most a TTL late, and with a queue not even that.
+ * An agent's secrets, each read once for all who ask. What is served is a TTL old at most, with a queue a second or two; while
+ * Secrets Manager is out of reach it is the last known good version, for `staleMs` at most.
  *
  * @example
  * await using agent = createAgentSecrets({ agentId: 'billing-7', topicArn });
@@ -118,7 +128,9 @@ export class AgentSecrets implements AsyncDisposable {
 
   /**
    * The version of a secret that is in force. Ask each time it is needed instead of keeping it: what is cached costs next to
-   * nothing. Fails with SecretUnavailable-, SecretNotFound-, SecretDenied- or SecretMalformedError.
+   * nothing.
+   *
+   * @throws SecretUnavailableError, SecretNotFoundError, SecretDeniedError, SecretMalformedError, AgentClosedError
    */
   get(secretId: string): Promise<SecretVersion> {
     return this.#closing ? Promise.reject(closed()) : this.#cache.get(secretId);
@@ -135,10 +147,12 @@ export class AgentSecrets implements AsyncDisposable {
     return this.#cache.refresh(secretId);
   }
 
-  /** One certain version, read each time: what isn't in force is asked for too rarely to be held. Fails as `get`. */
+  /** One certain version, read each time: what isn't in force is asked for too rarely to be held. Throws as `get`. */
   async version(secretId: string, which: WhichVersion): Promise<SecretVersion> {
     if (this.#closing) throw closed();
-    const version = await this.#source.fetch(secretId, which);
+    const version = await this.#source.fetch(secretId, which).catch((error: unknown) => {
+      throw lasting.some((one) => error instanceof one) ? error : unavailable(secretId, error);
+    });
     if (!this.#closing) this.#redactor.glimpse(secretId, version);
     return version;
   }
@@ -148,7 +162,7 @@ export class AgentSecrets implements AsyncDisposable {
     this.#cache.invalidate(secretId);
   }
 
-  /** A version's fields in values of the caller's own, which are cleared when it is disposed of. Fails as `get`. */
+  /** A version's fields in values of the caller's own, which are cleared when it is disposed of. Throws as `get`. */
   async open(secretId: string): Promise<OpenSecret> {
     return openSecret(await this.get(secretId));
   }
@@ -187,8 +201,13 @@ export class AgentSecrets implements AsyncDisposable {
     return { connected: this.connected, secrets: this.#cache.health() };
   }
 
-  /** Tells of each new version: within a TTL, notices or none, though nobody asks for the secret. Dispose of it to stop. */
+  /**
+   * Tells of each new version: within a TTL, notices or none, though nobody asks for the secret. Dispose of it to stop.
+   *
+   * @throws AgentClosedError
+   */
   onChange(secretId: string, listener: (version: SecretVersion) => void): Disposable {
+    if (this.#closing) throw closed();
     return this.#cache.onChange(secretId, listener);
   }
 

@@ -11,8 +11,9 @@ export interface SecretCacheOptions {
   readonly maxEntries?: number | undefined;
   /** Ages are measured by it. Default: one that neither a suspended machine nor a wall clock set back holds up. */
   readonly now?: Clock | undefined;
+  /** Waits, by the same clock, between reads of a version that doesn't show yet. Default: a timer. */
   readonly wait?: ((ms: number) => Promise<void>) | undefined;
-  /** Does something later, unless it is disposed of before. Default: `unheldTimer`. */
+  /** Does something later, unless it is disposed of before. Default: a timer that keeps no process alive. */
   readonly after?: ((ms: number, act: () => void) => Disposable) | undefined;
   /** From 0 up to 1. */
   readonly random?: (() => number) | undefined;

@@ -1,3 +1,5 @@
+import { errorClassOf } from '../shared/observability/error-class.ts';
+
 /**
  * The source gave no answer worth the name: no connection, a time-out, throttling or a fault of its own. Trying again
  * later may help. Carries neither the request nor a value.
@@ -37,10 +39,15 @@ export class SecretUnavailableError extends Error {
   override readonly name = 'SecretUnavailableError';
 }
 
+/** A secret that can't be had now, and why; of what isn't an agent's own error only the class, for its message may quote anything. */
+export function unavailable(secretId: string, error: unknown): SecretUnavailableError {
+  const why = error instanceof SourceUnreachableError ? error.message : errorClassOf(error);
+  return new SecretUnavailableError(`${secretId} can't be had, and nothing held may stand in: ${why}`, {
+    cause: error,
+  });
+}
+
 /** The agent, cache or pool was closed before the call. */
 export class AgentClosedError extends Error {
   override readonly name = 'AgentClosedError';
 }
-
-/** The class of what was thrown, for logs and warnings: a library's message may quote what it was given. */
-export const classOf = (error: unknown): string => (error instanceof Error ? error.name : typeof error);

@@ -5,8 +5,9 @@ import { isMainThread, threadId } from 'node:worker_threads';
 const made = new Map<string, number>();
 
 /**
- * Another one for each agent of the process. Its first keeps its own when it starts again, so that what it adopted isn't told of
- * as another instance's; but containers that share host name and process id have it in common.
+ * Host name and process id; the second agent of a process, and those after it, get a number as well. So the first agent of a
+ * container that starts again has the id it had, and its adoptions aren't counted as another instance's. Containers that share
+ * host name and process id share it.
  */
 export function ownInstanceId(agentId: string): string {
   const number = (made.get(agentId) ?? 0) + 1;

@@ -11,7 +11,7 @@ import {
   TagQueueCommand,
 } from '@aws-sdk/client-sqs';
 import { agentQueuePrefix, queueDigits } from '../shared/notification/agent-names.ts';
-import { classOf } from './errors.ts';
+import { errorClassOf } from '../shared/observability/error-class.ts';
 import { type AgentLog, warn } from './log.ts';
 
 /**
@@ -109,7 +109,7 @@ export async function openInvalidationQueue(options: InvalidationQueueOptions): 
         SubscriptionArn = await subscribed(queueArn, again);
         if (SubscriptionArn !== before) onSubscribed();
       } catch (error) {
-        warn(log, "The agent's queue could not be subscribed again", { error: classOf(error) });
+        warn(log, "The agent's queue could not be subscribed again", { error: errorClassOf(error) });
       }
       // One that goes amiss is made up for by the next.
       await tag().catch(() => undefined);
@@ -132,7 +132,7 @@ export async function openInvalidationQueue(options: InvalidationQueueOptions): 
           await sns.send(new UnsubscribeCommand({ SubscriptionArn })).catch(unlessGone(NotFoundException));
           await deleteQueue().catch(unlessGone(QueueDoesNotExist));
         } catch (error) {
-          warn(log, "The agent's queue could not be removed", { error: classOf(error) });
+          warn(log, "The agent's queue could not be removed", { error: errorClassOf(error) });
         }
       },
     };

@@ -10,8 +10,8 @@ import {
 import { z } from 'zod';
 import { cacheInvalidation } from '../events/cache-invalidation/event.ts';
 import { parsed, UnexpectedShapeError } from '../events/contract.ts';
+import { errorClassOf } from '../shared/observability/error-class.ts';
 import type { Clock } from './clock.ts';
-import { classOf } from './errors.ts';
 import { notifyListener } from './listener.ts';
 import { type AgentLog, warn } from './log.ts';
 import { PATIENCE } from './patience.ts';
@@ -115,7 +115,7 @@ export class InvalidationListener implements AsyncDisposable {
         failures += 1;
         // Somebody removed it: one that can be made is made anew.
         if (error instanceof QueueDoesNotExist) this.#queueUrl = undefined;
-        this.#warn('The invalidation queue could not be polled', { error: classOf(error) });
+        this.#warn('The invalidation queue could not be polled', { error: errorClassOf(error) });
         await this.#pause(Math.min(BACKOFF_MS.most, BACKOFF_MS.first * 2 ** (failures - 1)));
       }
     }

@@ -1,5 +1,5 @@
 import type { SNSClient } from '@aws-sdk/client-sns';
-import { classOf } from './errors.ts';
+import { errorClassOf } from '../shared/observability/error-class.ts';
 import {
   type InvalidationQueue,
   type InvalidationQueueOptions,
@@ -53,7 +53,7 @@ export class OwnQueue implements AsyncDisposable {
     this.#sweeping = setTimeout(() => {
       sweepInvalidationQueues({ ...options, signal }).catch((error: unknown) => {
         if (signal.aborted) return;
-        warn(log, 'Queues of instances that are gone could not be removed', { error: classOf(error) });
+        warn(log, 'Queues of instances that are gone could not be removed', { error: errorClassOf(error) });
       });
     }, random() * SWEEP_WITHIN_MS).unref();
   }

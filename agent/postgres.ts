@@ -21,6 +21,7 @@ export interface RotatingPoolOptions extends Omit<RotatingConnectionsOptions<pg.
   readonly pool?: PoolSettings | undefined;
   /** Settings for TLS, a CA's certificate for instance. TLS is on, and the server is verified, unless the secret says `ssl: false`. */
   readonly tls?: Exclude<pg.PoolConfig['ssl'], boolean | undefined> | undefined;
+  /** Makes the pool of one login. Default: `new pg.Pool(config)`. */
   readonly openPool?: ((config: pg.PoolConfig) => pg.Pool) | undefined;
 }
 

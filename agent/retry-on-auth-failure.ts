@@ -28,7 +28,9 @@ export async function retryOnAuthFailure<Result>(
   agent: RefreshableSecrets,
   secretId: string,
   request: (version: SecretVersion) => Promise<Result>,
-  { isAuthFailure = isUnauthorized }: { readonly isAuthFailure?: (outcome: unknown) => boolean } = {},
+  {
+    isAuthFailure = isUnauthorized,
+  }: { readonly isAuthFailure?: ((outcome: unknown) => boolean) | undefined } = {},
 ): Promise<Result> {
   const version = await agent.get(secretId);
   const outcome = await request(version).then(

@@ -1,6 +1,7 @@
+import { errorClassOf } from '../shared/observability/error-class.ts';
 import { type AdoptionListener, adoptionOf } from './adoption.ts';
 import { type Clock, steadyClock } from './clock.ts';
-import { AgentClosedError, classOf } from './errors.ts';
+import { AgentClosedError } from './errors.ts';
 import { notifyListener } from './listener.ts';
 import type { SecretCache } from './secret-cache.ts';
 import type { SecretVersion } from './secret-version.ts';
@@ -20,12 +21,15 @@ export interface ConnectionDriver<Client> {
 
 /** Which secret's credential the clients use, and how one is made, closed and recognised as refused. */
 export interface RotatingConnectionsOptions<Client> {
+  /** What holds the secret: an agent's own cache, or one of yours. */
   readonly cache: SecretCache;
   readonly secretId: string;
   readonly driver: ConnectionDriver<Client>;
+  /** Told of each version whose credential works: once its client stands. */
   readonly onAdopted?: AdoptionListener | undefined;
   /** Told once, when no more work is taken on. The promise resolves, and never rejects, when all clients are closed. */
   readonly onClosing?: ((closed: Promise<void>) => void) | undefined;
+  /** Back-off is measured by it. */
   readonly now?: Clock | undefined;
 }
 
@@ -199,7 +203,7 @@ export class RotatingConnections<Client> implements AsyncDisposable {
       .then(() => this.#options.driver.close(lane.client))
       .catch((error: unknown) => {
         // What can't be closed is nobody's work any more, so it fails none.
-        process.emitWarning(`A client of the agent could not be closed: ${classOf(error)}`);
+        process.emitWarning(`A client of the agent could not be closed: ${errorClassOf(error)}`);
       })
       .finally(() => this.#draining.delete(ended));
     this.#draining.add(ended);

@@ -7,12 +7,11 @@ import { type ChangeListener, ChangeListeners } from './change-listeners.ts';
 import { type Clock, steadyClock } from './clock.ts';
 import {
   AgentClosedError,
-  classOf,
   SecretDeniedError,
   SecretMalformedError,
   SecretNotFoundError,
-  SecretUnavailableError,
   SourceUnreachableError,
+  unavailable,
 } from './errors.ts';
 import { notifyListener } from './listener.ts';
 import { SecretTrack } from './secret-track.ts';
@@ -252,10 +251,7 @@ export class SecretCache implements Disposable {
       return entry.version;
     }
     if (error instanceof SecretMalformedError) throw error;
-    const why = error instanceof SourceUnreachableError ? error.message : classOf(error);
-    throw new SecretUnavailableError(`${secretId} can't be had, and nothing held may stand in: ${why}`, {
-      cause: error,
-    });
+    throw unavailable(secretId, error);
   }
 
   #flight(secretId: string): Flight {

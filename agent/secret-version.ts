@@ -22,11 +22,14 @@ export interface SecretVersion {
 
 /** One version of a secret: by its id, by a staging label, or, without either, the one in force. */
 export interface WhichVersion {
-  readonly versionId?: string;
-  readonly versionStage?: string;
+  readonly versionId?: string | undefined;
+  readonly versionStage?: string | undefined;
 }
 
-/** What an agent reads secrets from. Fails with SourceUnreachable-, SecretNotFound-, SecretDenied- or SecretMalformedError. */
+/**
+ * What an agent reads secrets from. Its reads reject with a SourceUnreachableError, SecretNotFoundError, SecretDeniedError or
+ * SecretMalformedError.
+ */
 export interface SecretSource {
   /** The version that is in force, or the one of that id whatever its labels, or the one of that label. */
   fetch(secretId: string, which?: WhichVersion): Promise<SecretVersion>;

@@ -9,8 +9,8 @@ import {
   SecretsManagerServiceException,
 } from '@aws-sdk/client-secrets-manager';
 import { SecretValue } from '../shared/credential/secret-value.ts';
+import { errorClassOf } from '../shared/observability/error-class.ts';
 import {
-  classOf,
   SecretDeniedError,
   SecretMalformedError,
   SecretNotFoundError,
@@ -91,7 +91,7 @@ function classified(secretId: string, error: unknown): Error {
   if (error instanceof InvalidRequestException)
     return new SecretNotFoundError(`${secretId} is being deleted`);
   if (error instanceof DecryptionFailure) return new SecretDeniedError(`${secretId} can't be decrypted`);
-  const name = classOf(error);
+  const name = errorClassOf(error);
   if (error instanceof SecretsManagerServiceException && error.$fault === 'client') {
     if (INVALID.has(name)) return new SecretNotFoundError(`${secretId} can't be asked for: ${name}`);
     if (DENIED.has(name)) return new SecretDeniedError(`${secretId}: ${name}`);

@@ -12,7 +12,7 @@ export function idsOf({ secret, secretArn }: VersionNotice): ReadonlySet<string>
   return new Set([secret, secretArn, secretArn.replace(/-[^-]{6}$/, '')]);
 }
 
-/** A version that nothing older may be served than. */
+/** A version that nothing older may be served than. Until a read has shown it in force it is a word: somebody's, who may have forged it. */
 interface Floor {
   readonly versionId: string;
   readonly createdAt: number;
@@ -20,7 +20,7 @@ interface Floor {
   readonly movedAt: number;
   /** The latest time at which it is said to have come into force. */
   readonly since: number;
-  /** A read has shown it in force. Until then it is somebody's word. */
+  /** A read has shown it in force. */
   readonly met: boolean;
   /** Rounds of reads since it was noticed that did not show it in force. */
   readonly rounds: number;

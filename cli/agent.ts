@@ -60,13 +60,23 @@ export function agentCommand(): Command {
     .option('--beyond-loopback', 'allow an address that other machines can reach', false)
     .option('--max-connections <number>', 'open connections beyond which requests get 429', atLeastOne, 800)
     .option('--ttl-seconds <seconds>', 'how long a secret is served before it is read again', whole, 300)
-    .option('--stale-seconds <seconds>', 'the most, while Secrets Manager is out of reach', whole, 3_600)
-    .option('--max-secrets <number>', 'secrets held at a time', atLeastOne, 1_000)
+    .option(
+      '--stale-seconds <seconds>',
+      'how long, at most, while Secrets Manager or Vault is out of reach',
+      whole,
+      3_600,
+    )
+    .option(
+      '--max-secrets <number>',
+      'secrets held at a time, of Secrets Manager and of Vault each',
+      atLeastOne,
+      1_000,
+    )
     .option('--vault-address <url>', 'read Vault or OpenBao too, at /vault/get?path=')
     .option('--vault-namespace <namespace>', 'of HCP Vault, Vault Enterprise or OpenBao')
     .option('--vault-mount <mount>', 'where its KV v2 is', 'secret')
     .option('--vault-role <role>', "log in to it by the pod's service account, with this role")
-    .option('--vault-auth-mount <mount>', "where its Kubernetes login is: the cluster's own", 'kubernetes')
+    .option('--vault-auth-mount <mount>', "where Vault's login of this cluster's pods is", 'kubernetes')
     .option('--service-account-token-file <path>', "a projected token's, where its audience is Vault's")
     .option('--vault-token-file <path>', 'or by a token that another process keeps there')
     .option('--region <region>', "default: as the AWS SDK's")
@@ -112,7 +122,7 @@ async function serve(flags: AgentFlags): Promise<void> {
 }
 
 function vaultOf(flags: AgentFlags, log: NonNullable<AgentVaultOptions['log']>): AgentVault | undefined {
-  const { vaultAddress, vaultNamespace, vaultMount, ttlSeconds, staleSeconds } = flags;
+  const { vaultAddress, vaultNamespace, vaultMount, ttlSeconds, staleSeconds, maxSecrets } = flags;
   if (vaultAddress === undefined) return undefined;
   return createAgentVault({
     address: vaultAddress,
@@ -122,6 +132,7 @@ function vaultOf(flags: AgentFlags, log: NonNullable<AgentVaultOptions['log']>):
     log,
     ttlMs: ttlSeconds * 1_000,
     staleMs: staleSeconds * 1_000,
+    maxEntries: maxSecrets,
   });
 }
 

@@ -16,7 +16,7 @@ export function tailCommand(): Command {
       'after',
       `
 A queue and a rule of its own are made for it, and taken away at the end. This needs sqs:CreateQueue, GetQueueAttributes,
-SetQueueAttributes, ReceiveMessage, DeleteMessage, DeleteQueue, and events:PutRule, PutTargets, RemoveTargets,
+ReceiveMessage, DeleteMessage, DeleteQueue, and events:PutRule, PutTargets, RemoveTargets,
 DeleteRule. A process that was killed leaves both: their names begin with keyturn-tail-.
 
 --json prints {time, type, detail} a line; detail is as events/ in Keyturn's repository has it.`,

@@ -66,8 +66,10 @@ export class AgentVault implements AsyncDisposable {
   }
 
   /**
-   * What is at a path of KV v2. Fails with SecretUnavailable-, SecretNotFound-, SecretDenied- or SecretMalformedError. Where it is
-   * the login that Vault refuses, that is the cause of a SecretUnavailableError: a LoginRefusedError.
+   * What is at a path of KV v2. Where it is the login that Vault refuses, the cause of the SecretUnavailableError is a
+   * LoginRefusedError.
+   *
+   * @throws SecretUnavailableError, SecretNotFoundError, SecretDeniedError, SecretMalformedError, AgentClosedError
    */
   async get(path: string, { mount = this.#mount }: OfMount = {}): Promise<SecretVersion> {
     return this.#cache(mount).get(path);
@@ -128,7 +130,11 @@ export class AgentVault implements AsyncDisposable {
     this.#caches.get(mount)?.invalidate(path);
   }
 
-  /** Tells of each new version that arrives. Dispose of it to stop. */
+  /**
+   * Tells of each new version: within a TTL, though nobody asks for the path. Dispose of it to stop.
+   *
+   * @throws AgentClosedError
+   */
   onChange(
     path: string,
     listener: (version: SecretVersion) => void,
@@ -140,13 +146,11 @@ export class AgentVault implements AsyncDisposable {
   /**
    * The login of a database role (`database/creds/{role}`) that is this instance's own: the same one until it has to be
    * replaced. Ask each time a connection is made. Needs `read` there, and `update` on sys/leases/renew and sys/leases/revoke.
-   * While Vault is away one call waits for it, and those after it get what is held until its lease ends. Fails with
-   * SourceUnreachable-, LoginRefused-, SecretNotFound- or SecretDeniedError.
+   * While Vault is away one call waits for it, and those after it get what is held until its lease ends.
+   *
+   * @throws SourceUnreachableError, LoginRefusedError, SecretNotFoundError, SecretDeniedError, AgentClosedError
    */
-  async databaseCredentials(
-    role: string,
-    { mount = 'database' }: { readonly mount?: string } = {},
-  ): Promise<DatabaseCredential> {
+  async databaseCredentials(role: string, { mount = 'database' }: OfMount = {}): Promise<DatabaseCredential> {
     return this.#lease(role, mount).current();
   }
 
@@ -156,7 +160,7 @@ export class AgentVault implements AsyncDisposable {
    */
   async refreshDatabaseCredentials(
     role: string,
-    { mount = 'database' }: { readonly mount?: string } = {},
+    { mount = 'database' }: OfMount = {},
   ): Promise<DatabaseCredential> {
     return this.#lease(role, mount).refresh();
   }
@@ -165,12 +169,12 @@ export class AgentVault implements AsyncDisposable {
   onDatabaseCredentials(
     role: string,
     listener: (credential: DatabaseCredential) => void,
-    { mount = 'database' }: { readonly mount?: string } = {},
+    { mount = 'database' }: OfMount = {},
   ): Disposable {
     return this.#lease(role, mount).onChange(listener);
   }
 
-  /** What a sidecar or another cache reads KV through. */
+  /** KV as a source, for a cache of your own: `new SecretCache(vault.source())`. */
   source({ mount = this.#mount }: OfMount = {}): SecretSource {
     return kvSource(this.#tokens, mount);
   }

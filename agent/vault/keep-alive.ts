@@ -1,5 +1,5 @@
+import { errorClassOf } from '../../shared/observability/error-class.ts';
 import type { Clock } from '../clock.ts';
-import { classOf } from '../errors.ts';
 import { type AgentLog, warn } from '../log.ts';
 
 export interface Timing {
@@ -45,7 +45,7 @@ export async function keepAlive(keeping: Keeping): Promise<void> {
   }
 }
 
-/** Gives it more time, or puts another in its place. Tries until one or the other is so, or it is given the same again. */
+/** Gives it more time, or puts another in its place. Tries until one or the other is so; a login may give the very token that is held. */
 export async function prolong(keeping: Keeping): Promise<void> {
   const { expiring, timing, closing, log, what, isHeld, renew, replace } = keeping;
   for (let failures = 1; isHeld(); failures += 1) {
@@ -57,7 +57,10 @@ export async function prolong(keeping: Keeping): Promise<void> {
     } catch (error) {
       if (!isHeld()) return;
       // Vault is away, or refuses. When what it gave has ended meanwhile, whoever needs it is told.
-      warn(log, 'What Vault gave could be neither renewed nor replaced', { what, error: classOf(error) });
+      warn(log, 'What Vault gave could be neither renewed nor replaced', {
+        what,
+        error: errorClassOf(error),
+      });
       const pauseMs = pauseAfter(failures, expiring.expiresAt - timing.now(), timing.random());
       await timing.wait(pauseMs, closing).catch(() => undefined);
     }

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { SecretValue } from '../../shared/credential/secret-value.ts';
+import { errorClassOf } from '../../shared/observability/error-class.ts';
 import {
   AgentClosedError,
-  classOf,
   LoginRefusedError,
   SecretDeniedError,
   SecretNotFoundError,
@@ -251,7 +251,7 @@ export class TokenKeeper implements AsyncDisposable {
 /** A library's message may quote what it was given, and a refusal by another store is none of the secret that is read. */
 function asOutage(error: unknown): never {
   if (error instanceof SourceUnreachableError) throw error;
-  throw new SourceUnreachableError(`What to log in to Vault with can't be had: ${classOf(error)}`);
+  throw new SourceUnreachableError(`What to log in to Vault with can't be had: ${errorClassOf(error)}`);
 }
 
 /** Of the secret that the login was needed for, Vault has said nothing. */

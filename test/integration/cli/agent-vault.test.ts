@@ -40,14 +40,16 @@ afterAll(async () => {
   await Promise.allSettled([bao, cluster].map((part) => part?.[Symbol.asyncDispose]()));
 });
 
-test('the sidecar reads a mount of a namespace, and logs in where that cluster does', async () => {
-  await until('the mount takes values', () =>
-    bao.request('POST', 'platform/agents-kv/data/agents/billing-7/llm', { data: { model: 'in-platform' } }),
-  );
+const write = (name: string, model: string) =>
+  bao.request('POST', `platform/agents-kv/data/agents/billing-7/${name}`, { data: { model } });
+
+test('the sidecar reads a mount of a namespace, holds as many of its secrets as it may, and logs in where that cluster does', async () => {
+  await until('the mount takes values', () => write('llm', 'in-platform'));
+  await write('other', 'beside it');
   writeFileSync(tokenFile, cluster.serviceAccountToken('agents', 'billing'));
   const port = await freePort();
   const flags = `agent --agent-id billing-7 --port ${port} --vault-address ${bao.url} --vault-namespace platform
-    --vault-mount agents-kv --vault-role billing --vault-auth-mount eu-cluster --service-account-token-file ${tokenFile}`;
+    --vault-mount agents-kv --max-secrets 1 --vault-role billing --vault-auth-mount eu-cluster --service-account-token-file ${tokenFile}`;
   const sidecar = begun(flags.split(/\s+/), {
     AWS_TOKEN: 'token-of-the-sidecar',
     AWS_REGION: 'eu-central-1',
@@ -61,6 +63,12 @@ test('the sidecar reads a mount of a namespace, and logs in where that cluster d
     const answer = await until('the sidecar answers', () => read('path=agents/billing-7/llm'));
     expect(answer.status).toBe(200);
     expect(await answer.text()).toContain('in-platform');
+    await write('llm', 'changed');
+    expect(await (await read('path=agents/billing-7/llm')).text()).toContain('in-platform');
+    expect(await (await read('path=agents/billing-7/other')).text()).toContain('beside it');
+    expect(await (await read('path=agents/billing-7/llm')).text(), 'the other took its place').toContain(
+      'changed',
+    );
     expect(await (await read('path=agents/research-1/llm')).text()).toContain('AccessDenied');
   } finally {
     sidecar.process.kill('SIGTERM');

@@ -219,5 +219,6 @@ test('serves nothing once closed, and may be closed twice', async () => {
   await expect(agent.get(secret)).rejects.toThrow(AgentClosedError);
   await expect(pool.query('whoami')).rejects.toThrow(AgentClosedError);
   expect(() => agent.postgres(secret)).toThrow(AgentClosedError);
+  expect(() => agent.onChange(secret, () => undefined)).toThrow(AgentClosedError);
   await server.until(() => server.sessions.size === 0);
 });

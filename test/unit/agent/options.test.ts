@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest';
-import { createAgentSecrets, createAgentVault, kubernetesLogin, SecretCache } from '../../../agent/index.ts';
+import {
+  createAgentSecrets,
+  createAgentVault,
+  kubernetesLogin,
+  retryOnAuthFailure,
+  SecretCache,
+} from '../../../agent/index.ts';
 import { Store, secret } from './setting.ts';
 
 /** Of a variable that may not be set, as `process.env` gives it. */
@@ -38,6 +44,10 @@ test('an option that is set to undefined is as one that is left out, to the comp
     wait: unset,
   });
   expect(vault.health()).toEqual([]);
+  vault.onDatabaseCredentials('billing', () => undefined, { mount: unset })[Symbol.dispose]();
+  const which = { versionId: unset, versionStage: unset };
+  expect((await agent.version(secret, which)).stages).toEqual(['AWSCURRENT']);
+  await retryOnAuthFailure(agent, secret, async () => 'done', { isAuthFailure: unset });
   using cache = new SecretCache(new Store(), { onVersion: unset, onForgotten: unset, ttlMs: unset });
   expect((await cache.get(secret)).stages).toEqual(['AWSCURRENT']);
 });

@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { SecretDeniedError, SecretNotFoundError } from '../../../agent/errors.ts';
+import { SecretDeniedError, SecretNotFoundError, SourceUnreachableError } from '../../../agent/errors.ts';
 import { type AgentSecrets, createAgentSecrets } from '../../../agent/index.ts';
 import { BeyondLoopbackError, type Sidecar, startSidecar } from '../../../agent/sidecar/server.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
@@ -148,6 +148,16 @@ test('an outage: stale is served and said, and past the bound it is 503 with the
   const health = await get('/health');
   expect(health.status).toBe(503);
   expect(`${gone.body}${health.body}`).not.toContain('canary');
+});
+
+test('a certain version that can not be read in an outage is 503 as well', async () => {
+  store.failure = new SourceUnreachableError('GetSecretValue: ECONNREFUSED');
+  const { status, body } = await get(`${current}&versionId=${versionIdOf(0)}`);
+  expect(status).toBe(503);
+  expect(JSON.parse(body)).toMatchObject({
+    __type: 'ServiceUnavailableException',
+    message: expect.stringContaining('ECONNREFUSED'),
+  });
 });
 
 test('a secret that is not there is an error of the caller, as from AWS', async () => {
