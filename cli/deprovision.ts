@@ -28,8 +28,8 @@ export function deprovisionCommand(open: OpenSystems = openSystems, output: Outp
     .addHelpText(
       'after',
       `
-In this order: rotation, Vault (policy and login role, leases, tokens), logins and sessions of PostgreSQL; then its secret
-and its roles. What the agent owns in the database is left to the role NAME_estate, which nobody can log in as. Killed or
+In this order: rotation, its IAM policy, Vault (policy and login role, leases, tokens), logins and sessions of PostgreSQL; then
+its secret and its roles. What the agent owns in the database is left to the role NAME_estate, which nobody can log in as. Killed or
 failed, run it again: it does what is left.
 --json prints {schemaVersion, agentId, made: [{system, resource, action, at}], failed: [{system, resource, error}]}.`,
     )

@@ -77,12 +77,12 @@ export function endPlannersOf(parts: SystemParts & { readonly recoveryDays: numb
     access: [
       noting((declaration) => planEnding(declaration, parts)),
       noting((declaration) => planRotationEnd(declaration, parts)),
+      ...(parts.iam ? [parts.iam.end] : []),
       ...(parts.vault ? [parts.vault.end] : []),
       noting((declaration) => planLoginsEnd(declaration, parts)),
     ],
     rest: [
       noting((declaration) => planSecretEnd(declaration, parts)),
-      ...(parts.iam ? [parts.iam.end] : []),
       noting((declaration) => planRolesEnd(declaration, parts)),
       noting((declaration) => planForgetting(declaration, parts)),
     ],

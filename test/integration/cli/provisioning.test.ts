@@ -188,10 +188,10 @@ it('deprovisions an agent, reports what was cut and when, and needs Vault for it
   ).toEqual([
     'Keyturn: declaration of billing',
     `Secrets Manager: rotation of ${secret}`,
+    'IAM: policy keyturn-dev-agent-billing',
     'Vault: policy agent-billing',
     `PostgreSQL: logins of billing on 127.0.0.1:${server.port}`,
     `Secrets Manager: secret ${secret}`,
-    'IAM: policy keyturn-dev-agent-billing',
     `PostgreSQL: role billing on 127.0.0.1:${server.port}/shop`,
     'Keyturn: declaration of billing',
   ]);

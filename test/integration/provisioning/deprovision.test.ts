@@ -1,16 +1,21 @@
+import { ListAttachedRolePoliciesCommand } from '@aws-sdk/client-iam';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { endPlannersOf } from '../../../shared/provisioning/converge.ts';
+import { freePort } from '../../../local/ports.ts';
+import { endPlannersOf, iamPlanners, plannersOf } from '../../../shared/provisioning/converge.ts';
 import { endAgent, planEnd } from '../../../shared/provisioning/end.ts';
-import { asAgent, postgresForTests } from '../rotation/setting.ts';
+import { applyPlan, planFleet } from '../../../shared/provisioning/plan.ts';
+import { adminOf, asAgent, postgresForTests } from '../rotation/setting.ts';
+import { arnOf, deployment, iamForTests, roleWithPolicyOf } from './iam-setting.ts';
 import { now, settingOn } from './killable-setting.ts';
 import { currentOf, type Server } from './setting.ts';
 
 let server: Server;
+let aws: Awaited<ReturnType<typeof iamForTests>>;
 beforeAll(async () => {
-  server = await postgresForTests();
+  [server, aws] = await Promise.all([postgresForTests(), iamForTests()]);
 });
-afterAll(() => server[Symbol.asyncDispose]());
+afterAll(() => Promise.all([server, aws].map((each) => each[Symbol.asyncDispose]())));
 
 const setting = (more: object = {}) => settingOn(server, more);
 
@@ -102,6 +107,49 @@ describe('deprovision', () => {
     );
     expect(await engine.DescribeSecret({ SecretId: secret })).not.toHaveProperty('DeletedDate');
     expect(await parts.declarations.read(id)).toMatchObject({ phase: 'ending' });
+  });
+
+  it.each(['the database', 'Vault'])('takes AWS from the agent though %s is down', async (down) => {
+    const { iam } = aws;
+    const { id, parts, declaration, engine, secret, adminSecretArn } = await setting();
+    const systems = { ...parts, iam: iamPlanners({ iam, deployment }) };
+    const [applied] = await applyPlan(await planFleet([declaration], plannersOf(systems)), { now });
+    expect(applied?.failed).toBeUndefined();
+    await roleWithPolicyOf(id, iam);
+    const attached = async () =>
+      (await iam.send(new ListAttachedRolePoliciesCommand({ RoleName: id }))).AttachedPolicies;
+    expect(await attached()).toMatchObject([{ PolicyArn: arnOf(id) }]);
+    const failing = async () => {
+      throw new Error('down');
+    };
+    const port = await freePort();
+    const admin = adminOf(server);
+    const adminAt = (at: number) =>
+      engine.PutSecretValue({
+        SecretId: adminSecretArn,
+        SecretString: admin.with({ port: at }).serialize().reveal(),
+      });
+    const end = async (isDown: boolean) => {
+      const isVaultDown = isDown && down === 'Vault';
+      const isDatabaseDown = isDown && down === 'the database';
+      await adminAt(isDatabaseDown ? port : server.port);
+      const { postgres } = declaration;
+      return endAgent(
+        isDatabaseDown && postgres ? { ...declaration, postgres: { ...postgres, port } } : declaration,
+        endPlannersOf({ ...systems, vault: isVaultDown ? { plan: failing, end: failing } : undefined }),
+        { now },
+      );
+    };
+    const first = await end(true);
+    expect(first.failed).toHaveLength(1);
+    expect(first.made.map(({ system }) => system)).toContain('IAM');
+    expect(await attached()).toEqual([]);
+    expect(await systems.iam.plan(declaration)).toMatchObject({ changes: [{ action: 'create' }] });
+    expect(await engine.DescribeSecret({ SecretId: secret })).not.toHaveProperty('DeletedDate');
+    const second = await end(false);
+    expect(second.failed).toEqual([]);
+    expect(second.made.map(({ system }) => system)).not.toContain('IAM');
+    expect(await engine.DescribeSecret({ SecretId: secret })).toHaveProperty('DeletedDate');
   });
 
   it("leaves somebody else's role of the same name", async () => {

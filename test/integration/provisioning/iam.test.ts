@@ -1,43 +1,24 @@
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import {
-  AttachRolePolicyCommand,
-  CreateRoleCommand,
   GetPolicyVersionCommand,
-  IAMClient,
+  type IAMClient,
   ListAttachedRolePoliciesCommand,
   ListPolicyVersionsCommand,
   SimulatePrincipalPolicyCommand,
 } from '@aws-sdk/client-iam';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { queueName } from '../../../agent/invalidation-queue.ts';
-import { startMinistack } from '../../../local/ministack/server.ts';
-import { freePort } from '../../../local/ports.ts';
 import { planIam, planIamEnd } from '../../../shared/provisioning/iam/plan.ts';
 import { agentPolicy } from '../../../shared/provisioning/iam/policy.ts';
+import { account, arnOf, deployment, iamForTests, region, roleWithPolicyOf } from './iam-setting.ts';
 
-let ministack: Awaited<ReturnType<typeof startMinistack>>;
+let server: Awaited<ReturnType<typeof iamForTests>>;
 let iam: IAMClient;
-const region = 'eu-central-1';
-const account = '000000000000';
-const deployment = {
-  stage: 'dev',
-  busName: 'keyturn-dev',
-  invalidationTopicArn: `arn:aws:sns:${region}:${account}:keyturn-dev-invalidations`,
-  secretsKeyArn: `arn:aws:kms:${region}:${account}:key/1`,
-};
-
 beforeAll(async () => {
-  const port = await freePort();
-  const logFile = join(mkdtempSync(join(tmpdir(), 'keyturn-test-')), 'ministack.log');
-  ministack = await startMinistack({ port, workerEndpoint: `http://127.0.0.1:${port}`, logFile });
-  const credentials = { accessKeyId: 'test', secretAccessKey: 'test' };
-  iam = new IAMClient({ endpoint: ministack.url, region, credentials });
+  server = await iamForTests();
+  ({ iam } = server);
 });
-afterAll(async () => ministack?.[Symbol.asyncDispose]());
+afterAll(async () => server?.[Symbol.asyncDispose]());
 
-const arnOf = (agentId: string) => `arn:aws:iam::${account}:policy/keyturn-dev-agent-${agentId}`;
 const planned = (agentId: string, more = {}) =>
   planIam({ agentId }, { iam, deployment: { ...deployment, ...more } });
 async function apply(agentId: string, more = {}): Promise<readonly string[]> {
@@ -47,22 +28,6 @@ async function apply(agentId: string, more = {}): Promise<readonly string[]> {
 }
 const versions = async (agentId: string) =>
   (await iam.send(new ListPolicyVersionsCommand({ PolicyArn: arnOf(agentId) }))).Versions ?? [];
-
-/** A role as a platform makes it for an agent, with the agent's policy. */
-async function roleWith(agentId: string): Promise<string> {
-  const { Role } = await iam.send(
-    new CreateRoleCommand({
-      RoleName: agentId,
-      AssumeRolePolicyDocument: JSON.stringify({
-        Version: '2012-10-17',
-        Statement: [{ Effect: 'Allow', Principal: { AWS: account }, Action: 'sts:AssumeRole' }],
-      }),
-      Tags: [{ Key: 'agent_id', Value: agentId }],
-    }),
-  );
-  await iam.send(new AttachRolePolicyCommand({ RoleName: agentId, PolicyArn: arnOf(agentId) }));
-  return Role?.Arn ?? '';
-}
 
 test('an agent’s policy is made once, and then there is nothing to do', async () => {
   expect(await apply('maker')).toEqual(['create policy keyturn-dev-agent-maker']);
@@ -104,7 +69,7 @@ test('the simulator lets each agent use its own queues, and nothing of another a
   const agents = ['bill', 'billing', 'billing-2'];
   for (const agent of agents) await apply(agent);
   for (const agent of agents) {
-    const PolicySourceArn = await roleWith(agent);
+    const PolicySourceArn = await roleWithPolicyOf(agent, iam);
     const decide = async (action: string, resource: string) => {
       const command = { PolicySourceArn, ActionNames: [action], ResourceArns: [resource] };
       const { EvaluationResults = [] } = await iam.send(new SimulatePrincipalPolicyCommand(command));
@@ -129,7 +94,7 @@ test('the simulator lets each agent use its own queues, and nothing of another a
 test('the policy is taken from the roles that have it, and is gone; a repeat finds nothing', async () => {
   await apply('leaving');
   await apply('leaving', { busName: 'other' });
-  await roleWith('leaving');
+  await roleWithPolicyOf('leaving', iam);
   const end = () => planIamEnd({ agentId: 'leaving' }, { iam, deployment });
   const changes = await end();
   expect(changes.map(({ action, resource }) => `${action} ${resource}`)).toEqual([

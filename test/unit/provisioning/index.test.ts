@@ -42,5 +42,5 @@ test('keyturn/provisioning has what a program needs to plan in each system, as k
   };
   expect(plannersOf(whole).length - plannersOf(parts).length).toBe(2);
   const [ends, fewer] = [whole, parts].map((each) => endPlannersOf({ ...each, recoveryDays: 30 }));
-  expect(ends?.access.length).toBe((fewer?.access.length ?? 0) + 1);
+  expect(ends?.access.length).toBe((fewer?.access.length ?? 0) + 2);
 });
