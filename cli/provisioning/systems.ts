@@ -23,7 +23,7 @@ export async function openSystems(flags: DeploymentFlags): Promise<SystemParts> 
   const { DynamoDBClient } = await import('@aws-sdk/client-dynamodb');
   const { IAMClient } = await import('@aws-sdk/client-iam');
   const { SecretsManagerClient } = await import('@aws-sdk/client-secrets-manager');
-  const declarations = declarationsState(new DynamoDBClient(aws), output('StateTableName'));
+  const declarations = declarationsState(new DynamoDBClient(aws), output('DeclarationsTableName'));
   const { VAULT_ADDR, VAULT_TOKEN, VAULT_MOUNT } = parsed('The environment', environment, process.env);
   const hasVault = VAULT_ADDR !== '' && VAULT_TOKEN !== '';
   const vault = hasVault

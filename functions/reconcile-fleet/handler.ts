@@ -27,6 +27,7 @@ const environment = parsed(
   z.object({
     EVENT_BUS_NAME: z.string().min(1),
     STATE_TABLE_NAME: z.string().min(1),
+    DECLARATIONS_TABLE_NAME: z.string().min(1),
     ALERT_TOPIC_ARN: z.string().min(1),
     KEYTURN_STAGE: z.string().min(1),
     RUNBOOK_URL: z.string().min(1),
@@ -69,7 +70,7 @@ const parts = {
     revoke: environment.REVOKE_FUNCTION_ARN,
   }),
   rotateFunctionArn: environment.ROTATE_FUNCTION_ARN,
-  declarations: declarationsState(dynamo, environment.STATE_TABLE_NAME),
+  declarations: declarationsState(dynamo, environment.DECLARATIONS_TABLE_NAME),
   turns: {
     write: paced(writesPerSecond, { now: Date.now, pause }),
     list: paced(listsPerSecond, { now: Date.now, pause }),

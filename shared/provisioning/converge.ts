@@ -49,7 +49,7 @@ export function iamPlanners(parts: IamParts): SystemPlanners {
 
 /**
  * What the planners work on: every system but Vault and IAM, whose planners are given where there are any. `apply` uses the
- * deployment's outputs `StateTableName`, `RotateSecretFunctionArn` and `SecretsKeyArn`.
+ * deployment's outputs `DeclarationsTableName`, `RotateSecretFunctionArn` and `SecretsKeyArn`.
  */
 export interface SystemParts extends AppliedParts, SecretParts {
   readonly vault?: SystemPlanners | undefined;

@@ -28,7 +28,7 @@ export class DeclarationContendedError extends Error {
   override readonly name = 'DeclarationContendedError';
 }
 
-/** The declarations that were applied, under `declaration#{agentId}`. */
+/** The declarations that were applied, by agent. */
 export interface AppliedDeclarations {
   read(agentId: string): Promise<KnownDeclaration | undefined>;
   /** @throws DeclarationContendedError */
@@ -39,12 +39,14 @@ export interface AppliedDeclarations {
 }
 
 const record = z.object({ revision: z.number(), phase: z.enum(['declared', 'ending']), declaration });
-const prefix = 'declaration#';
 
-/** The applied declarations in the state table. */
+/**
+ * The applied declarations, in a table of their own. What stands here is carried out in databases as their admin, so no function
+ * may write it; and a list of all reads nothing but them, however many adoptions are kept.
+ */
 export function declarationsState(dynamo: DynamoDBClient, table: string): AppliedDeclarations {
   const documents = DynamoDBDocumentClient.from(dynamo, { marshallOptions: { removeUndefinedValues: true } });
-  const keyOf = (agentId: string) => ({ id: `${prefix}${agentId}` });
+  const keyOf = (agentId: string) => ({ agentId });
   return {
     async read(agentId) {
       const { Item } = await calledAws('dynamodb:GetItem', () =>
@@ -59,7 +61,7 @@ export function declarationsState(dynamo: DynamoDBClient, table: string): Applie
             new PutCommand({
               TableName: table,
               Item: { ...keyOf(declared.agentId), revision: revision + 1, phase, declaration: declared },
-              ConditionExpression: 'attribute_not_exists(id) OR revision = :read',
+              ConditionExpression: 'attribute_not_exists(agentId) OR revision = :read',
               ExpressionAttributeValues: { ':read': revision },
             }),
           );
@@ -83,20 +85,12 @@ export function declarationsState(dynamo: DynamoDBClient, table: string): Applie
       return calledAws('dynamodb:Scan', async () => {
         const known: KnownDeclaration[] = [];
         const unreadable: string[] = [];
-        const pages = paginateScan(
-          { client: documents },
-          {
-            TableName: table,
-            ConsistentRead: true,
-            FilterExpression: 'begins_with(id, :prefix)',
-            ExpressionAttributeValues: { ':prefix': prefix },
-          },
-        );
+        const pages = paginateScan({ client: documents }, { TableName: table, ConsistentRead: true });
         for await (const { Items = [] } of pages) {
           for (const item of Items) {
             const read = record.safeParse(item);
             if (read.success) known.push(read.data);
-            else unreadable.push(String(item.id).slice(prefix.length));
+            else unreadable.push(String(item.agentId));
           }
         }
         return { known, unreadable };

@@ -96,6 +96,7 @@ function environmentOf({ url, xrayAddress }: Account): Record<string, string> {
     MIRROR_DIGEST_SECRET: 'keyturn/test/mirror-digest-key',
     OWN_SECRET_ARNS: ownSecrets,
     STATE_TABLE_NAME: 'state',
+    DECLARATIONS_TABLE_NAME: 'declarations',
     EVENT_BUS_NAME: 'keyturn',
     ALERT_TOPIC_ARN: `arn:aws:sns:${region}:${accountId}:alerts`,
     INVALIDATION_TOPIC_ARN: `arn:aws:sns:${region}:${accountId}:invalidations`,

@@ -68,6 +68,15 @@ const template = {
         KeySchema: [{ AttributeName: 'id', KeyType: 'HASH' }],
       },
     },
+    Declarations: {
+      Type: 'AWS::DynamoDB::Table',
+      Properties: {
+        TableName: 'keyturn-dev-declarations',
+        BillingMode: 'PAY_PER_REQUEST',
+        AttributeDefinitions: [{ AttributeName: 'agentId', AttributeType: 'S' }],
+        KeySchema: [{ AttributeName: 'agentId', KeyType: 'HASH' }],
+      },
+    },
     Bus: { Type: 'AWS::Events::EventBus', Properties: { Name: 'keyturn-dev' } },
     Alerts: { Type: 'AWS::SNS::Topic', Properties: { TopicName: 'keyturn-dev-alerts' } },
     Schedules: { Type: 'AWS::Scheduler::ScheduleGroup', Properties: { Name: 'keyturn-dev-grace' } },
@@ -80,6 +89,7 @@ const template = {
   },
   Outputs: {
     StateTableName: { Value: { Ref: 'Table' } },
+    DeclarationsTableName: { Value: { Ref: 'Declarations' } },
     BusName: { Value: { Ref: 'Bus' } },
     AlertTopicArn: { Value: { Ref: 'Alerts' } },
     GraceScheduleGroupName: { Value: { Ref: 'Schedules' } },

@@ -197,13 +197,17 @@ describe('what is encrypted at rest, with a key that only this account can use',
     });
   });
 
-  it('the bus, its archive and the table', () => {
+  it('the bus, its archive and the tables', () => {
     const properties = (id: string) => allResources[id]?.Properties;
     expect(properties('KeyturnBus')?.KmsKeyIdentifier).toEqual(keyArn);
     expect(properties('AuditArchive')?.KmsKeyIdentifier).toEqual(keyArn);
-    expect(ofType('AWS::DynamoDB::Table').map(([, table]) => table.Properties.SSESpecification)).toEqual([
-      { SSEEnabled: true, SSEType: 'KMS', KMSMasterKeyId: keyArn },
-    ]);
+    const tables = ofType('AWS::DynamoDB::Table');
+    expect(tables.map(([id]) => id)).toEqual(['StateTable', 'DeclarationsTable']);
+    for (const [, table] of tables)
+      expect(table.Properties).toMatchObject({
+        SSESpecification: { SSEEnabled: true, SSEType: 'KMS', KMSMasterKeyId: keyArn },
+        PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
+      });
   });
 
   it("the one secret that a deployment makes: a random one, which the template doesn't say", () => {

@@ -1,4 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { kinds } from '../../../functions/reconcile-fleet/reconcile-fleet.ts';
+import { mirrorKinds } from '../../../shared/reconciliation/mirrors/mirror-finding.ts';
+import { adoptionPrefix } from '../../../shared/state/adoptions.ts';
 import { callsOf, eventsOf } from './calls.ts';
 import { type Statement, servicesOf, statementsOfRole } from './statements.ts';
 import { allResources, functions, ofType } from './template.ts';
@@ -150,11 +153,59 @@ describe('what a function may do is what its code calls', () => {
     ]);
   });
 
-  it('record-adoption keeps adoptions, and can not touch what has been alerted or declared', () => {
-    const writing = roleOf('RecordAdoptionRole').filter(({ actions }) =>
-      actions.includes('dynamodb:PutItem'),
-    );
-    expect(writing.map(({ conditions }) => conditions)).toEqual([{ 'dynamodb:LeadingKeys': ['adoption#*'] }]);
+  describe('what a function may read and write of the tables', () => {
+    const findingsOf = (kindsOfFindings: readonly string[]) =>
+      kindsOfFindings.map((kind) => `findings#${kind}`);
+    /** What the keys of its items begin with, in the code. */
+    const keysOf: Readonly<Record<string, readonly string[]>> = {
+      'alert-rotation-failure': ['rotation#*'],
+      'check-backend-health': ['health#*'],
+      'reconcile-fleet': findingsOf(kinds.map(({ kind }) => kind)),
+      'reconcile-mirrors': findingsOf(mirrorKinds),
+      'record-adoption': [`${adoptionPrefix}*`],
+    };
+    const statementsOn = (table: string, role: string) =>
+      roleOf(role).filter(
+        ({ actions, resource }) =>
+          actions.some((action) => action.startsWith('dynamodb:')) &&
+          JSON.stringify(resource).includes(`"${table}.`),
+      );
+
+    it.each(functions)('$name: of the state table its own items, and no other', ({ name, function: one }) => {
+      for (const { actions, conditions, operators } of statementsOn('StateTable', one.role)) {
+        // A scan has no key: IAM could hold it to nothing.
+        for (const action of actions) expect(action).toMatch(/^dynamodb:(Get|Put|Update|Delete)Item$/);
+        expect(conditions).toEqual({ 'dynamodb:LeadingKeys': keysOf[name] });
+        expect(operators).toEqual({ 'dynamodb:LeadingKeys': 'ForAllValues:StringLike' });
+      }
+    });
+
+    it('no item is of two functions', () => {
+      const named = functions.filter(({ function: one }) => statementsOn('StateTable', one.role).length > 0);
+      expect(named.map(({ name }) => name)).toEqual(Object.keys(keysOf));
+      const all = Object.values(keysOf).flat();
+      for (const pattern of all) {
+        const matched = all.filter((key) => key.startsWith(pattern.replace(/\*$/, '')));
+        expect(matched).toEqual([pattern]);
+      }
+    });
+
+    it('what agents are declared to be is read by reconcile-fleet, which carries it out, and written by none', () => {
+      const reading = functions.flatMap(({ name, function: one }) =>
+        statementsOn('DeclarationsTable', one.role).map(({ actions }) => [name, actions]),
+      );
+      expect(reading).toEqual([['reconcile-fleet', ['dynamodb:GetItem', 'dynamodb:Scan']]]);
+    });
+
+    it('every statement on a table names one of the two', () => {
+      for (const { name, function: one } of functions) {
+        const onTables = roleOf(one.role).filter(({ actions }) => actions.join().includes('dynamodb:'));
+        const known = ['StateTable', 'DeclarationsTable'].flatMap((table) => statementsOn(table, one.role));
+        expect([name, onTables.length]).toEqual([name, known.length]);
+        for (const { resource } of onTables)
+          expect(resource).toEqual({ 'Fn::GetAtt': expect.stringMatching(/^\w+\.Arn$/) });
+      }
+    });
   });
 
   it.each(

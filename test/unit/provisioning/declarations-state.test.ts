@@ -9,7 +9,7 @@ const dynamo = mockClient(DynamoDBDocumentClient);
 afterAll(() => dynamo.restore());
 beforeEach(() => dynamo.reset());
 
-const state = declarationsState(new DynamoDBClient({ region: 'eu-central-1' }), 'state');
+const state = declarationsState(new DynamoDBClient({ region: 'eu-central-1' }), 'declarations');
 const billing = readDeclaration({ agentId: 'billing', grace: '2h' });
 
 test('what was applied is read as it was declared', async () => {
@@ -17,8 +17,8 @@ test('what was applied is read as it was declared', async () => {
   await state.write({ revision: 0, phase: 'declared', declaration: billing });
   const [put] = dynamo.commandCalls(PutCommand);
   const Item = put?.args[0].input.Item ?? {};
-  expect(Item).toMatchObject({ id: 'declaration#billing', revision: 1 });
-  dynamo.on(GetCommand, { Key: { id: 'declaration#billing' } }).resolves({ Item });
+  expect(Item).toMatchObject({ agentId: 'billing', revision: 1 });
+  dynamo.on(GetCommand, { Key: { agentId: 'billing' } }).resolves({ Item });
   expect(await state.read('billing')).toEqual({ revision: 1, phase: 'declared', declaration: billing });
 });
 
@@ -36,7 +36,7 @@ test('a write that another run came before is refused by name', async () => {
 
 test('all are listed over every page, and one that can not be read hides no other', async () => {
   const item = (agentId: string) => ({
-    id: `declaration#${agentId}`,
+    agentId,
     revision: 1,
     phase: 'declared',
     declaration: readDeclaration({ agentId }),
@@ -44,8 +44,8 @@ test('all are listed over every page, and one that can not be read hides no othe
   dynamo
     .on(ScanCommand)
     .resolvesOnce({
-      Items: [item('a'), { id: 'declaration#old', revision: 1 }],
-      LastEvaluatedKey: { id: 'a' },
+      Items: [item('a'), { agentId: 'old', revision: 1 }],
+      LastEvaluatedKey: { agentId: 'a' },
     })
     .resolvesOnce({ Items: [item('b')] });
   const { known, unreadable } = await state.list();

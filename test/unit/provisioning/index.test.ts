@@ -25,7 +25,7 @@ test('keyturn/provisioning has what a program needs to plan in each system, as k
     secretsManager: new SecretsManagerClient(aws),
     rotationFunctionArn: 'arn:aws:lambda:eu-central-1:123456789012:function:keyturn-prod-rotate-secret',
     kmsKeyId: secretsKeyArn,
-    declarations: declarationsState(new DynamoDBClient(aws), 'keyturn-prod'),
+    declarations: declarationsState(new DynamoDBClient(aws), 'keyturn-prod-declarations'),
   };
   const whole: SystemParts = {
     ...parts,
