@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { Logger } from '@aws-lambda-powertools/logger';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
@@ -25,6 +26,7 @@ const dependencies = {
   log,
   count: counting(),
   now: secretsManagerTime(secretsManager),
+  pause,
 };
 
 export const handler = middy<unknown, RevocationOutcome>()

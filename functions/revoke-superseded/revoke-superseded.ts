@@ -11,8 +11,10 @@ import { describeSecret, listVersions } from '../../shared/labels/read.ts';
 import { agentIdOf, graceMsOf, isManaged } from '../../shared/labels/tags.ts';
 import type { EventBus } from '../../shared/notification/event-bus.ts';
 import type { Count } from '../../shared/observability/metrics.ts';
+import { isAbandoned } from '../../shared/rotation/abandoned.ts';
 import { NoCurrentVersionError } from '../../shared/rotation/errors.ts';
 import { rotatorOf } from '../../shared/rotators/registry.ts';
+import type { Revocation } from '../../shared/rotators/rotator.ts';
 import { called } from '../../shared/secrets-manager/errors.ts';
 import { readVersion } from '../../shared/secrets-manager/versions.ts';
 import { verdictOf } from './superseded.ts';
@@ -32,6 +34,8 @@ export interface RevokeSupersededDependencies {
   readonly count: Count;
   /** Secrets Manager's time: versions are dated by it. */
   readonly now: () => Date;
+  /** Milliseconds. */
+  readonly pause: (ms: number) => Promise<unknown>;
 }
 
 /**
@@ -64,10 +68,20 @@ export async function revokeSuperseded(
 
   const superseded = await readVersion(secretsManager, secretArn, { versionId: supersededVersionId });
   if (!superseded) return ignored('pruned');
-  const versions = {
-    kept: await valuesOf(dependencies, secretArn, verdict.keptVersionIds),
-    supersededVersionIds: verdict.supersededVersionIds,
-    earlier: () => readableOf(dependencies, secretArn, [...verdict.supersededVersionIds]),
+  const { supersededVersionIds, currentCreatedAt, keptVersionIds } = verdict;
+  // All credentials of a version wait once.
+  const abandoned = new Map<string, Promise<boolean>>();
+  const versions: Versions = {
+    secretArn: secret.arn,
+    kept: await valuesOf(dependencies, secretArn, keptVersionIds),
+    supersededVersionIds,
+    currentCreatedAt,
+    isAbandoned: (versionId) => {
+      const known = abandoned.get(versionId) ?? isAbandoned(versionId, secretArn, dependencies);
+      abandoned.set(versionId, known);
+      return known;
+    },
+    earlier: () => readableOf(dependencies, secretArn, [...supersededVersionIds]),
   };
   let revoked = 0;
   for (const entry of credentialsIn(superseded.value)) {
@@ -93,16 +107,12 @@ export async function revokeSuperseded(
   return 'revoked';
 }
 
-interface Versions {
-  readonly kept: readonly SecretJson[];
-  readonly supersededVersionIds: ReadonlySet<string>;
-  /** The values of those. */
-  readonly earlier: () => Promise<readonly SecretJson[]>;
-}
+/** What is known of the secret's versions; `kept` and `earlier` are whole values. */
+type Versions = Omit<Revocation, 'superseded' | 'admin'>;
 
 async function revoke(
   entry: CredentialEntry,
-  { kept, supersededVersionIds, earlier }: Versions,
+  { kept, earlier, ...facts }: Versions,
   { secretsManager }: RevokeSupersededDependencies,
 ): Promise<'revoked' | 'in use'> {
   const { field, engine, credential } = entry;
@@ -115,10 +125,10 @@ async function revoke(
   if (!admin) throw new NoCurrentVersionError('The admin secret (masterarn)');
   const rotator = rotatorOf(engine);
   return rotator.revoke({
+    ...facts,
     superseded: credential,
     kept: here(kept),
     admin: admin.value,
-    supersededVersionIds,
     earlier: async () => here(await earlier()),
   });
 }

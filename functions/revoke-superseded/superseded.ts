@@ -5,6 +5,8 @@ export type Verdict =
   | {
       readonly kind: 'due';
       readonly supersededVersionIds: ReadonlySet<string>;
+      /** When AWSCURRENT's version was made. */
+      readonly currentCreatedAt: Date;
       /** In use, or in a grace period of their own. */
       readonly keptVersionIds: readonly string[];
     }
@@ -58,7 +60,10 @@ export function verdictOf(
       (versionId) => ![...kept, ...spared].includes(versionId) && !listedInUse.has(versionId),
     ),
   );
-  return { kind: 'due', supersededVersionIds, keptVersionIds: [...kept, ...spared] };
+  const currentCreatedAt = new Date(
+    Math.max(0, ...current.map((id) => dateOf(createdAt, id)?.getTime() ?? 0)),
+  );
+  return { kind: 'due', supersededVersionIds, currentCreatedAt, keptVersionIds: [...kept, ...spared] };
 }
 
 function dateOf(createdAt: LabelFacts['createdAt'], versionId: string): Date | undefined {

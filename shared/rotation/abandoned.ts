@@ -29,3 +29,19 @@ export async function ensureAbandoned(
   if (!stages[token]?.includes('AWSPENDING')) throw new NotPendingError();
   if (stages[versionId]?.includes('AWSCURRENT')) throw new OvertakenError('Its login is that of AWSCURRENT');
 }
+
+/**
+ * The same for one who revokes, with no later rotation to count the time from: it is waited from now on, for AWSPENDING is off that
+ * version already. False where AWSCURRENT has moved to it.
+ *
+ * @throws SecretsManagerError
+ */
+export async function isAbandoned(
+  versionId: string,
+  secretArn: string,
+  { secretsManager, pause }: Pick<RotationParts, 'secretsManager' | 'pause'>,
+): Promise<boolean> {
+  await pause(settledAfterMs);
+  const { stages } = await called('DescribeSecret', () => describeSecret(secretsManager, secretArn));
+  return (stages[versionId] ?? []).length === 0;
+}

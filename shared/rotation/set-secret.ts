@@ -22,7 +22,7 @@ const earlierVersions = 10;
  * it, and changes nothing.
  */
 export async function setSecret(rotation: Rotation, parts: RotationParts): Promise<void> {
-  const { secretArn, token } = rotation;
+  const { secretArn } = rotation;
   const { secretsManager } = parts;
   const pending = await pendingVersion(rotation, parts);
   if (!pending) return;
@@ -45,7 +45,7 @@ export async function setSecret(rotation: Rotation, parts: RotationParts): Promi
       admin: admin?.value,
       earlier: async () =>
         (await earlier(secretArn, pending, parts)).flatMap((value) => inField(value, entry) ?? []),
-      version: { versionId: token, createdAt: pending.createdAt },
+      version: pending,
       ensureAbandoned: (versionId) => ensureAbandoned(versionId, rotation, pending, parts),
     });
   }

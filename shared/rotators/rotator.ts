@@ -5,6 +5,7 @@ export type Strategy = 'dual-user' | 'single-user';
 
 /** A version of a secret, as its target notes it. When it was made orders it among the versions of the secret. */
 export interface HeldVersion {
+  readonly secretArn: string;
   readonly versionId: string;
   readonly createdAt: Date;
 }
@@ -26,12 +27,21 @@ export interface Application {
 }
 
 export interface Revocation {
+  /** The secret that held the credential. What its target has noted as another secret's is not revoked. */
+  readonly secretArn: string;
   readonly superseded: SecretJson;
   /** The credentials that must go on working: AWSCURRENT's, and AWSPENDING's where there is one. */
   readonly kept: readonly SecretJson[];
   readonly admin: SecretJson;
   /** Every version that the labels, as just read, call superseded. */
   readonly supersededVersionIds: ReadonlySet<string>;
+  /** When AWSCURRENT's version was made. */
+  readonly currentCreatedAt: Date;
+  /**
+   * To be asked before a login is refused that holds one of those versions, made after AWSCURRENT's: its rotation was given up,
+   * and may move AWSCURRENT even so. False where it has.
+   */
+  readonly isAbandoned: (versionId: string) => Promise<boolean>;
   /** This credential in those versions; read when needed. */
   readonly earlier: () => Promise<readonly SecretJson[]>;
 }

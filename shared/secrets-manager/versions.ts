@@ -16,6 +16,7 @@ import { SecretValue } from '../credential/secret-value.ts';
 import { called, SecretsManagerError } from './errors.ts';
 
 export interface SecretVersion {
+  readonly secretArn: string;
   readonly versionId: string;
   readonly createdAt: Date;
   readonly stages: readonly string[];
@@ -129,8 +130,14 @@ export async function releasePending(
 }
 
 function versionOf(answer: SecretValueEntry): SecretVersion {
-  const { VersionId = '', CreatedDate = new Date(0), VersionStages = [], SecretString } = answer;
-  return { versionId: VersionId, createdAt: CreatedDate, stages: VersionStages, value: json(SecretString) };
+  const { ARN = '', VersionId = '', CreatedDate = new Date(0), VersionStages = [], SecretString } = answer;
+  return {
+    secretArn: ARN,
+    versionId: VersionId,
+    createdAt: CreatedDate,
+    stages: VersionStages,
+    value: json(SecretString),
+  };
 }
 
 function json(text: string | undefined): SecretJson {

@@ -6,6 +6,7 @@ import { postgres } from '../../shared/rotators/postgres/postgres.ts';
 import {
   adminOf,
   agentOn,
+  graceEnded,
   postgresForTests,
   secretJson,
   untroubled,
@@ -123,11 +124,10 @@ describe('a server with a certificate that is trusted, which somebody else wrote
     });
     await expect(apply).rejects.toMatchObject({ name: 'ConfusedDeputyError' });
     const revocation = {
+      ...graceEnded,
       superseded: current,
       kept: [],
       admin,
-      supersededVersionIds: new Set<string>(),
-      earlier: async () => [],
     };
     await expect(postgres.revoke(revocation)).rejects.toMatchObject({ name: 'ConfusedDeputyError' });
     for (const form of formsOf(canary)) expect(hostile.received()).not.toContain(form);

@@ -3,7 +3,14 @@ import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { postgres } from '../../shared/rotators/postgres/postgres.ts';
-import { adminOf, asAgent, loginOn, postgresForTests, untroubled } from '../integration/rotation/setting.ts';
+import {
+  adminOf,
+  asAgent,
+  graceEnded,
+  loginOn,
+  postgresForTests,
+  untroubled,
+} from '../integration/rotation/setting.ts';
 import { shown } from './canary.ts';
 
 let server: Awaited<ReturnType<typeof postgresForTests>>;
@@ -77,11 +84,10 @@ it('a login of any name that PostgreSQL takes is rotated, verified and revoked, 
       expect(session).toEqual({ login: `${group}_b`, role: group });
       expect((await roles()).filter((role) => !before.includes(role))).toEqual([`${group}_b`]);
       const revocation = {
+        ...graceEnded,
         superseded: current,
         kept: [pending],
         admin: adminOf(server),
-        supersededVersionIds: new Set<string>(),
-        earlier: async () => [],
       };
       expect(await postgres.revoke(revocation)).toBe('revoked');
       await expect(postgres.verify(current)).rejects.toMatchObject({ name: 'CredentialRefusedError' });

@@ -1,6 +1,13 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { postgres } from '../../shared/rotators/postgres/postgres.ts';
-import { adminOf, asAgent, loginOn, postgresForTests, untroubled } from '../integration/rotation/setting.ts';
+import {
+  adminOf,
+  asAgent,
+  graceEnded,
+  loginOn,
+  postgresForTests,
+  untroubled,
+} from '../integration/rotation/setting.ts';
 
 let server: Awaited<ReturnType<typeof postgresForTests>>;
 beforeAll(async () => {
@@ -54,11 +61,11 @@ it.each([
   const kept = [current];
   expect(
     await postgres.revoke({
+      ...graceEnded,
       superseded,
       kept,
       admin,
       supersededVersionIds: new Set([untroubled.version.versionId]),
-      earlier: async () => [],
     }),
   ).toBe('revoked');
   expect(await server.query(`SELECT rolsuper FROM pg_roles WHERE rolname = '${login}'`)).toEqual([

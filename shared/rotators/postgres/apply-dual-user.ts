@@ -7,6 +7,7 @@ import { groupOf } from './names.ts';
 import {
   identifier,
   isMember,
+  isNewer,
   lacksPrivilege,
   literal,
   lockGroup,
@@ -71,11 +72,6 @@ function setUnlessHeld(
       }),
     ),
   );
-}
-
-/** Whether it holds a version that was made after that time. */
-function isNewer(role: Role | undefined, time: Date): boolean {
-  return role?.versionCreatedAt !== undefined && role.versionCreatedAt > time;
 }
 
 /**

@@ -47,18 +47,18 @@ export const postgres: Rotator = {
     await verifyLogin(postgresLogin(credential));
   },
 
-  async revoke({ superseded, kept, admin, supersededVersionIds, earlier }) {
+  async revoke({ superseded, kept, admin, earlier, ...facts }) {
     const login = postgresLogin(superseded);
     const inUse = kept.map(postgresLogin);
     // A rotation that runs holds its lock in the database of the login in use, whose name may be another by now.
     const { dbname } = inUse.find((one) => sameServer(one, login)) ?? login;
     const ofAdmin = adminLogin(admin, { ...login, dbname });
     return revokeLogin({
+      ...facts,
       superseded: login,
       kept: inUse,
       admin: ofAdmin,
       replicas: () => replicasOf(admin, ofAdmin),
-      supersededVersionIds,
       earlier: async () => (await earlier()).flatMap(loginIn).filter((one) => sameServer(one, login)),
     });
   },

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import pg from 'pg';
 import { TargetFailedError } from '../errors.ts';
 import type { HeldVersion } from '../rotator.ts';
@@ -10,6 +11,8 @@ export interface Role {
   readonly versionId: string | undefined;
   /** When that version was made; undefined where the comment doesn't tell. */
   readonly versionCreatedAt: Date | undefined;
+  /** Which secret that version is of, as `secretMark` has it. */
+  readonly secret: string | undefined;
   readonly madeByKeyturn: boolean;
 }
 
@@ -35,30 +38,44 @@ export async function roleOf(connection: Connection, name: string): Promise<Role
   if (!row) return undefined;
   const versionId = versionIn(row.comment);
   const canLogIn = row.rolcanlogin === true;
-  const versionCreatedAt = createdAtIn(row.comment);
-  return { canLogIn, madeByKeyturn: versionId !== undefined, versionId, versionCreatedAt };
+  const [, time, secret] = versionId === undefined ? [] : String(row.comment).split(' ');
+  return {
+    canLogIn,
+    madeByKeyturn: versionId !== undefined,
+    versionId,
+    versionCreatedAt: dateOf(time),
+    secret,
+  };
 }
 
-/** The version that a role's comment names, where the comment is Keyturn's: `keyturn:ID TIME`. */
+/** The version that a role's comment names, where the comment is Keyturn's: `keyturn:ID TIME SECRET`. */
 export function versionIn(comment: unknown): string | undefined {
   if (typeof comment !== 'string' || !comment.startsWith(mark)) return undefined;
   return comment.slice(mark.length).split(' ')[0];
 }
 
-function createdAtIn(comment: unknown): Date | undefined {
-  const time = versionIn(comment) === undefined ? undefined : String(comment).split(' ')[1];
+function dateOf(time: string | undefined): Date | undefined {
   const createdAt = new Date(time ?? Number.NaN);
   return Number.isNaN(createdAt.getTime()) ? undefined : createdAt;
 }
 
+/** A secret as roles name it: every login of a server reads their comments, and the ARN would tell them the account. */
+export const secretMark = (secretArn: string): string =>
+  createHash('sha256').update(secretArn).digest('hex').slice(0, 32);
+
 /** The statement that notes whose version a role's password is (ADR 3). A version id is an identifier, not a secret. */
-export function marking(name: string, { versionId, createdAt }: HeldVersion): string {
-  const comment = literal(`${mark}${versionId} ${createdAt.toISOString()}`);
+export function marking(name: string, { secretArn, versionId, createdAt }: HeldVersion): string {
+  const comment = literal(`${mark}${versionId} ${createdAt.toISOString()} ${secretMark(secretArn)}`);
   return `COMMENT ON ROLE ${identifier(name)} IS ${comment}`;
 }
 
 export async function markRole(connection: Connection, name: string, version: HeldVersion): Promise<void> {
   await connection.query(marking(name, version));
+}
+
+/** Whether it holds a version that was made after that time. */
+export function isNewer(role: Role | undefined, time: Date): boolean {
+  return role?.versionCreatedAt !== undefined && role.versionCreatedAt > time;
 }
 
 export async function isMember(connection: Connection, member: string, group: string): Promise<boolean> {

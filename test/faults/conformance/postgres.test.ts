@@ -16,8 +16,10 @@ import {
   lockGroup,
   markRole,
   roleOf,
+  secretMark,
 } from '../../../shared/rotators/postgres/roles.ts';
 import { scramVerifier } from '../../../shared/rotators/postgres/scram.ts';
+import { untroubled } from '../../integration/rotation/setting.ts';
 import { PostgresModel } from '../simulation/postgres-model.ts';
 import { modelServer, realServer, refusalOf, type Server, type Session } from './postgres-server.ts';
 
@@ -25,8 +27,9 @@ const parts = new AsyncDisposableStack();
 afterAll(() => parts.disposeAsync());
 
 const salt = Buffer.alloc(16, 7);
-const v1 = { versionId: 'v1', createdAt: new Date('2026-01-01T00:00:01.001Z') };
-const v2 = { versionId: 'v2', createdAt: new Date('2026-01-01T00:00:01.002Z') };
+const { secretArn } = untroubled.version;
+const v1 = { secretArn, versionId: 'v1', createdAt: new Date('2026-01-01T00:00:01.001Z') };
+const v2 = { secretArn, versionId: 'v2', createdAt: new Date('2026-01-01T00:00:01.002Z') };
 const verifierOf = (password: string) => scramVerifier(SecretValue.of(password), salt);
 
 async function model(): Promise<Server> {
@@ -268,6 +271,7 @@ describe.each([
       versionId: 'v1',
       versionCreatedAt: v1.createdAt,
       madeByKeyturn: true,
+      secret: secretMark(secretArn),
     });
     expect(await roleOf(admin, twin)).toBeUndefined();
     expect(await refusalOf(server.logIn(twin, 'first'))).toBe('28P01');
@@ -278,6 +282,7 @@ describe.each([
       versionId: 'v1',
       versionCreatedAt: v1.createdAt,
       madeByKeyturn: true,
+      secret: secretMark(secretArn),
     });
     expect(await lets(twin, 'first')).toEqual([{ role: group, login: twin }]);
   });

@@ -169,6 +169,7 @@ async function revocation(recovery: Recovery, { adopted = false } = {}): Promise
       log: { info: () => undefined },
       count: () => undefined,
       now: fleet.clock.now,
+      pause: async () => undefined,
     });
   return delivered(recovery, deliver, {
     reconcile: () => fleet.reconcile(),

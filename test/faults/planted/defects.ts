@@ -117,7 +117,7 @@ export const defects: readonly Defect[] = [
   defect(
     'the target is not asked whose version a login holds, nor the labels what is kept',
     'shared/rotators/postgres/revoke.ts',
-    'const role = await roleOf(connection, name);\n      if (!role)',
+    'const role = await roleOf(connection, name);\n    if (!role)',
     'const found = await roleOf(connection, name);\n    const role = found && { ...found, versionId: undefined };\n    await connection.query(`ALTER ROLE ${identifier(revocation.kept[0]?.username ?? name)} NOLOGIN PASSWORD NULL`);\n      if (!role)',
   ),
   defect(

@@ -23,4 +23,6 @@ export const keptSeeds: readonly number[] = [
   341,
   // A rotation whose event was read when the next had begun was announced as a change by hand, and the end of its grace not scheduled.
   380,
+  // A rotation that was given up moved AWSCURRENT to its login, while that was refused at the end of an earlier grace period.
+  191,
 ];

@@ -91,6 +91,7 @@ function failureAlert(event: unknown, world: World, line: Line): Promise<void> {
 export function revocation(world: World, event: unknown, line: Line) {
   const { secretsManager, bus } = world;
   return revokeSuperseded(event, {
+    pause: world.time.sleep,
     secretsManager,
     bus,
     log: logOf(world, line),

@@ -5,8 +5,17 @@ import type { SecretJson } from '../../../shared/credential/secret-json.ts';
 import { connected } from '../../../shared/rotators/postgres/connection.ts';
 import { postgresLogin } from '../../../shared/rotators/postgres/credential.ts';
 import { postgres } from '../../../shared/rotators/postgres/postgres.ts';
-import { roleOf } from '../../../shared/rotators/postgres/roles.ts';
-import { adminOf, agentOn, asAgent, loginOn, postgresForTests, secretJson, untroubled } from './setting.ts';
+import { marking, roleOf, secretMark } from '../../../shared/rotators/postgres/roles.ts';
+import {
+  adminOf,
+  agentOn,
+  asAgent,
+  graceEnded,
+  loginOn,
+  postgresForTests,
+  secretJson,
+  untroubled,
+} from './setting.ts';
 import { standbyOf } from './standby.ts';
 
 const { versionId, createdAt } = untroubled.version;
@@ -168,7 +177,14 @@ describe('a role', () => {
   it('bears the version that its password is of, and Keyturn tells its own mark from any other comment', async () => {
     const current = await agentOn(server, 'marked');
     await apply(current);
-    expect(await commentOn('marked_b')).toBe(`keyturn:${versionId} 2026-01-01T00:00:01.001Z`);
+    const secret = secretMark(untroubled.version.secretArn);
+    expect(await commentOn('marked_b')).toBe(`keyturn:${versionId} 2026-01-01T00:00:01.001Z ${secret}`);
+    const unmarked = {
+      madeByKeyturn: false,
+      versionId: undefined,
+      versionCreatedAt: undefined,
+      secret: undefined,
+    };
     await server.query(`COMMENT ON ROLE marked_a IS 'keyturn was here'`);
     const roles = await connected(postgresLogin(adminOf(server)), async (connection) => [
       await roleOf(connection, 'marked_b'),
@@ -177,9 +193,9 @@ describe('a role', () => {
       await roleOf(connection, 'nobody'),
     ]);
     expect(roles).toEqual([
-      { canLogIn: true, madeByKeyturn: true, versionId, versionCreatedAt: createdAt },
-      { canLogIn: true, madeByKeyturn: false, versionId: undefined, versionCreatedAt: undefined },
-      { canLogIn: false, madeByKeyturn: false, versionId: undefined, versionCreatedAt: undefined },
+      { canLogIn: true, madeByKeyturn: true, versionId, versionCreatedAt: createdAt, secret },
+      { canLogIn: true, ...unmarked },
+      { canLogIn: false, ...unmarked },
       undefined,
     ]);
   });
@@ -274,11 +290,11 @@ it('a server that is down is asked once', async () => {
 describe('at the end of the grace period', () => {
   const revoke = (superseded: SecretJson, versions: readonly string[]) =>
     postgres.revoke({
+      ...graceEnded,
       superseded,
       kept: [],
       admin: adminOf(server),
       supersededVersionIds: new Set(versions),
-      earlier: async () => [],
     });
 
   it('a login that somebody has dropped is revoked already', async () => {
@@ -289,7 +305,7 @@ describe('at the end of the grace period', () => {
 
   it('a login that a newer rotation has taken keeps its sessions', async () => {
     const first = await agentOn(server, 'busy');
-    await server.query(`COMMENT ON ROLE busy_a IS 'keyturn:newer'`);
+    await server.query(marking('busy_a', { ...untroubled.version, versionId: 'newer' }));
     const session = new pg.Client({
       host: '127.0.0.1',
       port: server.port,

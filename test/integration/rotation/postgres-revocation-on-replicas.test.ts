@@ -3,7 +3,8 @@ import pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { SecretJson } from '../../../shared/credential/secret-json.ts';
 import { postgres } from '../../../shared/rotators/postgres/postgres.ts';
-import { adminOf, agentOn, postgresForTests, untroubled } from './setting.ts';
+import { marking } from '../../../shared/rotators/postgres/roles.ts';
+import { adminOf, agentOn, graceEnded, postgresForTests, untroubled } from './setting.ts';
 import { standbyOf } from './standby.ts';
 
 let server: Awaited<ReturnType<typeof postgresForTests>>;
@@ -36,11 +37,10 @@ async function rotatedOn(group: string) {
   await session.connect();
   const revoke = (admin: SecretJson) =>
     postgres.revoke({
+      ...graceEnded,
       superseded,
       kept: [pending],
       admin,
-      supersededVersionIds: new Set(),
-      earlier: async () => [],
     });
   return { superseded, session, revoke };
 }
@@ -60,7 +60,9 @@ it('an adopted login that goes with its twin has its sessions ended there too', 
   await server.query(`CREATE ROLE settled LOGIN PASSWORD 'adopted'`);
   const twin = await agentOn(server, 'settler');
   await server.query('GRANT settled TO settler_a; ALTER ROLE settler_a RENAME TO settled_a');
-  await server.query(`ALTER ROLE settled_a PASSWORD 'first-password'`);
+  await server.query(
+    `ALTER ROLE settled_a PASSWORD 'first-password'; ${marking('settled_a', untroubled.version)}`,
+  );
   const [adopted, superseded] = ['settled', 'settled_a'].map((username) =>
     twin.with({
       username,
@@ -80,10 +82,11 @@ it('an adopted login that goes with its twin has its sessions ended there too', 
   session.on('error', () => undefined);
   await session.connect();
   const revocation = {
+    ...graceEnded,
     superseded,
     kept: [],
     admin: withReplicas(`127.0.0.1:${standby.port}`),
-    supersededVersionIds: new Set<string>(),
+    supersededVersionIds: new Set([untroubled.version.versionId]),
     earlier: async () => [superseded, adopted],
   };
   expect(await postgres.revoke(revocation)).toBe('revoked');
@@ -124,14 +127,10 @@ it.each([
   ['a list of something else', [{ host: 'reader.example' }]],
 ])('replicas that are %s are told of by name, and keep no login valid', async (_, replicas) => {
   const superseded = await agentOn(server, `listed_${typeof replicas}`);
+  await server.query(marking(`listed_${typeof replicas}_a`, untroubled.version));
   const admin = adminOf(server).with({ replicas });
-  const revocation = {
-    superseded,
-    kept: [],
-    admin,
-    supersededVersionIds: new Set<string>(),
-    earlier: async () => [],
-  };
+  const supersededVersionIds = new Set([untroubled.version.versionId]);
+  const revocation = { ...graceEnded, superseded, kept: [], admin, supersededVersionIds };
   await expect(postgres.revoke(revocation)).rejects.toMatchObject({
     name: 'InvalidSecretError',
     field: 'replicas',

@@ -3,7 +3,8 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SecretJson } from '../../../shared/credential/secret-json.ts';
 import { postgres } from '../../../shared/rotators/postgres/postgres.ts';
-import { adminOf, asAgent, loginOn, postgresForTests, sessionOf, untroubled } from './setting.ts';
+import { marking } from '../../../shared/rotators/postgres/roles.ts';
+import { adminOf, asAgent, graceEnded, loginOn, postgresForTests, sessionOf, untroubled } from './setting.ts';
 
 let server: Awaited<ReturnType<typeof postgresForTests>>;
 let admin: SecretJson;
@@ -19,7 +20,7 @@ afterAll(() => server[Symbol.asyncDispose]());
 async function agentOf(group: string): Promise<SecretJson> {
   const client = await sessionOf(admin);
   await client.query(`CREATE ROLE ${group} NOLOGIN; CREATE ROLE ${group}_a LOGIN PASSWORD 'first' IN ROLE ${group};
-    ALTER ROLE ${group}_a SET role = '${group}'`);
+    ALTER ROLE ${group}_a SET role = '${group}'; ${marking(`${group}_a`, untroubled.version)}`);
   await client.end();
   return loginOn(server, `${group}_a`, 'first');
 }
@@ -35,6 +36,7 @@ async function ownerOf(group: string): Promise<readonly [SecretJson, pg.Client]>
 
 const revoke = (superseded: SecretJson, kept: SecretJson[] = [], by = admin) =>
   postgres.revoke({
+    ...graceEnded,
     superseded,
     kept,
     admin: by,

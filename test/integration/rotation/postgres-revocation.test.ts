@@ -1,10 +1,22 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { SecretJson } from '../../../shared/credential/secret-json.ts';
 import { postgres } from '../../../shared/rotators/postgres/postgres.ts';
-import { adminOf, agentOn, asAgent, loginOn, postgresForTests, secretJson, untroubled } from './setting.ts';
+import { marking } from '../../../shared/rotators/postgres/roles.ts';
+import type { Revocation } from '../../../shared/rotators/rotator.ts';
+import {
+  adminOf,
+  agentOn,
+  asAgent,
+  graceEnded,
+  loginOn,
+  postgresForTests,
+  secretJson,
+  untroubled,
+} from './setting.ts';
 
 const versionOne = untroubled.version;
 const versionTwo = {
+  secretArn: versionOne.secretArn,
   versionId: '22222222-2222-4222-8222-222222222222',
   createdAt: new Date('2026-01-01T00:00:01.002Z'),
 };
@@ -37,13 +49,16 @@ describe('at the end of the grace period', () => {
     kept: SecretJson[],
     versions: string[],
     earlier: () => Promise<SecretJson[]> = async () => [],
+    more: Partial<Revocation> = {},
   ) =>
     postgres.revoke({
+      ...graceEnded,
       superseded,
       kept,
       admin: adminOf(server),
       supersededVersionIds: new Set(versions),
       earlier,
+      ...more,
     });
 
   it('the superseded login is refused, its open sessions end, and its twin works', async () => {
@@ -66,6 +81,93 @@ describe('at the end of the grace period', () => {
     await apply(second, third, versionTwo);
     await expect(revoke(first, [second], [versionOne.versionId])).resolves.toBe('in use');
     await postgres.verify(third);
+  });
+
+  describe('a login that a rotation holds which was given up', () => {
+    /** AWSCURRENT is the first; the twin holds what was made after it. */
+    async function givenUp(name: string) {
+      const current = await agentOn(server, name);
+      const twin = postgres.stage(current, 'dual-user');
+      await apply(current, twin);
+      const asked: string[] = [];
+      const revokeTwin = (isAbandoned: (versionId: string) => Promise<boolean>) =>
+        revoke(twin, [current], [versionOne.versionId], undefined, {
+          currentCreatedAt: new Date(versionOne.createdAt.getTime() - 1),
+          isAbandoned: (versionId) => {
+            asked.push(versionId);
+            return isAbandoned(versionId);
+          },
+        });
+      return { current, twin, asked, revokeTwin };
+    }
+
+    it('is refused once that can move AWSCURRENT no more', async () => {
+      const { twin, asked, revokeTwin } = await givenUp('given_up');
+      const untilThen: string[] = [];
+      expect(
+        await revokeTwin(async () => {
+          await postgres.verify(twin);
+          untilThen.push('works');
+          return true;
+        }),
+      ).toBe('revoked');
+      expect([asked, untilThen]).toEqual([[versionOne.versionId], ['works']]);
+      await expect(postgres.verify(twin)).rejects.toMatchObject({ name: 'CredentialRefusedError' });
+    });
+
+    it('is left alone where that has moved AWSCURRENT to it', async () => {
+      const { twin, revokeTwin } = await givenUp('undercut');
+      expect(await revokeTwin(async () => false)).toBe('in use');
+      await postgres.verify(twin);
+    });
+
+    it('is left alone where the next rotation has taken it meanwhile', async () => {
+      const { current, revokeTwin } = await givenUp('retaken');
+      const next = postgres.stage(current, 'dual-user');
+      const outcome = revokeTwin(async () => {
+        const currentCreatedAt = new Date(versionOne.createdAt.getTime() - 1);
+        const ensureAbandoned = async () => undefined;
+        await postgres.apply({
+          ...untroubled,
+          current,
+          pending: next,
+          admin: adminOf(server),
+          version: versionTwo,
+          currentCreatedAt,
+          ensureAbandoned,
+        });
+        return true;
+      });
+      expect(await outcome).toBe('in use');
+      await postgres.verify(next);
+    });
+  });
+
+  describe("somebody else's login that a version names", () => {
+    const victims = {
+      'one that no rotation made': async () => {
+        await server.query(`CREATE ROLE payroll LOGIN PASSWORD 'of-payroll'`);
+        return loginOn(server, 'payroll', 'of-payroll');
+      },
+      'one of another secret, whose version has the same id': async () => {
+        const victim = await agentOn(server, 'wages');
+        const secretArn = `${versionOne.secretArn}-other`;
+        await server.query(marking('wages_a', { ...versionOne, secretArn }));
+        return victim;
+      },
+      "the admin's": async () => adminOf(server),
+    };
+
+    it.each(Object.entries(victims))('goes on working: %s', async (what, victimOf) => {
+      const victim = await victimOf();
+      const own = await agentOn(server, `greedy_${what.length}`);
+      const kept = postgres.stage(own, 'dual-user');
+      await apply(own, kept);
+      await expect(revoke(victim, [kept], [versionOne.versionId])).rejects.toMatchObject({
+        name: 'ConfusedDeputyError',
+      });
+      await asAgent(victim, 'SELECT 1');
+    });
   });
 
   describe('of a twin, the login that was adopted before', () => {
@@ -125,7 +227,8 @@ describe('at the end of the grace period', () => {
     it('is not missed where somebody has dropped the group', async () => {
       const current = await agentOn(server, 'without');
       await server.query('DROP OWNED BY without; DROP ROLE without');
-      expect(await revoke(current, [], [])).toBe('revoked');
+      await server.query(marking('without_a', versionOne));
+      expect(await revoke(current, [], versions)).toBe('revoked');
       await isRefused(current);
     });
 

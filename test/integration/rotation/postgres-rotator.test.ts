@@ -7,6 +7,7 @@ import { adminOf, agentOn, asAgent, loginOn, postgresForTests, secretJson, untro
 
 const versionOne = untroubled.version;
 const versionTwo = {
+  secretArn: versionOne.secretArn,
   versionId: '22222222-2222-4222-8222-222222222222',
   createdAt: new Date('2026-01-01T00:00:01.002Z'),
 };

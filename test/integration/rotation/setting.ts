@@ -49,6 +49,7 @@ export async function agentOn(server: Postgres, group: string) {
 export const untroubled = {
   earlier: async () => [],
   version: {
+    secretArn: 'arn:aws:secretsmanager:eu-central-1:000000000000:secret:agents/one/credentials-AbCdEf',
     versionId: '11111111-1111-4111-8111-111111111111',
     createdAt: new Date('2026-01-01T00:00:01.001Z'),
   },
@@ -56,6 +57,17 @@ export const untroubled = {
   ensureAbandoned: async (versionId: string) => {
     throw new Error(`nobody gave up ${versionId}`);
   },
+};
+
+/** What a rotator is told besides at the end of a grace period, where no rotation after it was given up. */
+export const graceEnded = {
+  secretArn: untroubled.version.secretArn,
+  currentCreatedAt: untroubled.currentCreatedAt,
+  supersededVersionIds: new Set<string>(),
+  isAbandoned: async (versionId: string): Promise<boolean> => {
+    throw new Error(`nobody gave up ${versionId}`);
+  },
+  earlier: async (): Promise<SecretJson[]> => [],
 };
 
 /** A session that stays open. That it is ended is told of by its next query. */

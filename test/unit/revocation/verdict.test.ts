@@ -17,6 +17,7 @@ describe('the end of a grace period', () => {
     expect(verdictOf(asked, facts, hourMs, at(62))).toEqual({
       kind: 'due',
       supersededVersionIds: new Set(['older', 'old']),
+      currentCreatedAt: facts.createdAt.now,
       keptVersionIds: ['now'],
     });
   });

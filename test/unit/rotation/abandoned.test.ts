@@ -1,9 +1,9 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { createEngine } from '../../../local/secrets-manager/engine.ts';
 import { invalidRequest } from '../../../local/secrets-manager/errors.ts';
 import { SecretJson } from '../../../shared/credential/secret-json.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
-import { ensureAbandoned } from '../../../shared/rotation/abandoned.ts';
+import { ensureAbandoned, isAbandoned } from '../../../shared/rotation/abandoned.ts';
 import { clientOf } from '../../integration/rotation/in-process.ts';
 
 const givenUp = '11111111-1111-4111-8111-111111111111';
@@ -43,11 +43,25 @@ async function pendingFor(ageMs: number) {
         RemoveFromVersionId: current,
         MoveToVersionId,
       }),
+    isGivenUp: () =>
+      isAbandoned(givenUp, secretArn, {
+        secretsManager: clientOf(engine),
+        pause: async (ms) => {
+          pauses.push(ms);
+          await inPause();
+        },
+      }),
     ensure: () =>
       ensureAbandoned(
         givenUp,
         { secretArn, token, rotationToken: undefined },
-        { versionId: token, createdAt, stages: [], value: SecretJson.parse(SecretValue.of(SecretString)) },
+        {
+          secretArn,
+          versionId: token,
+          createdAt,
+          stages: [],
+          value: SecretJson.parse(SecretValue.of(SecretString)),
+        },
         {
           secretsManager: clientOf(engine),
           now: () => new Date(createdAt.getTime() + ageMs),
@@ -88,4 +102,18 @@ it('says which call Secrets Manager refused', async () => {
   const { ensure, engine } = await pendingFor(0);
   Object.assign(engine, { DescribeSecret: () => Promise.reject(invalidRequest('no')) });
   await expect(ensure()).rejects.toThrow('DescribeSecret: InvalidRequestException');
+});
+
+describe('who revokes the login of a rotation that was given up', () => {
+  it('waits for as long as that may end', async () => {
+    const { isGivenUp, pauses } = await pendingFor(60_000);
+    expect(await isGivenUp()).toBe(true);
+    expect(pauses).toEqual([20_000]);
+  });
+
+  it('finds that it has moved AWSCURRENT while it waited', async () => {
+    const { isGivenUp, meanwhile, finish } = await pendingFor(60_000);
+    meanwhile(() => finish(givenUp));
+    expect(await isGivenUp()).toBe(false);
+  });
 });
