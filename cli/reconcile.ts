@@ -22,8 +22,9 @@ export function reconcileCommand(ask: AskReconciler = askReconciler, output: Out
       `
 The deployment's function does it, as it does each hour.
 
-Exits with 3 where a finding needs a person (with --dry-run: where there is any), a secret could not be looked at, or time
-ran out. --json prints {schemaVersion, secrets, findings, unexamined, isFinished}.`,
+Exits with 3 where a finding needs a person (with --dry-run: where there is any), a secret could not be looked at, a
+kind of finding not looked for, or time ran out. --json prints {schemaVersion, secrets, findings, unexamined, unexaminedKinds,
+isFinished}.`,
     )
     .action(async (flags: ReconcileFlags) => {
       const report = await output.during('looking at the fleet', () => reconciled(flags, ask));
@@ -49,13 +50,16 @@ async function reconciled(flags: ReconcileFlags, ask: AskReconciler): Promise<Fl
   }
 }
 
-function needsAttention({ findings, unexamined, isFinished }: FleetReport, dryRun: boolean): boolean {
+function needsAttention(
+  { findings, unexamined, unexaminedKinds, isFinished }: FleetReport,
+  dryRun: boolean,
+): boolean {
   const left = dryRun ? findings : findings.filter(({ outcome }) => outcome === 'needs a person');
-  return left.length > 0 || unexamined.length > 0 || !isFinished;
+  return left.length > 0 || unexamined.length > 0 || unexaminedKinds.length > 0 || !isFinished;
 }
 
 function described(
-  { secrets, findings, unexamined, isFinished }: FleetReport,
+  { secrets, findings, unexamined, unexaminedKinds, isFinished }: FleetReport,
   dryRun: boolean,
   output: Output,
 ): void {
@@ -69,5 +73,7 @@ function described(
   output.say(`${secrets} secret(s) looked at, ${findings.length} finding(s)`);
   if (unexamined.length > 0)
     output.say(`could not be looked at: ${unexamined.map(plain).join(', ')}; the function's log says why`);
+  if (unexaminedKinds.length > 0)
+    output.say(`not looked for: ${unexaminedKinds.map(plain).join(', ')}; the function's log says why`);
   if (!isFinished) output.say('time ran out: run it again');
 }

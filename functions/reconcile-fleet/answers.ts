@@ -17,6 +17,8 @@ export const fleetReport = z.object({
   ),
   /** Names of secrets that couldn't be looked at closely. */
   unexamined: z.array(z.string()),
+  /** Kinds of findings that no secret could be looked at for. */
+  unexaminedKinds: z.array(z.string()),
   /** False where time ran out: another run is to go on. It begins anew, and finds what is left. */
   isFinished: z.boolean(),
 });

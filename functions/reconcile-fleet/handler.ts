@@ -44,7 +44,7 @@ const environment = parsed(
 const writesPerSecond = 10;
 const listsPerSecond = 25;
 
-/** Some secrets could not be looked at. The log names them; the delivery is repeated, and what was repaired stays so. */
+/** Some secrets, or a whole kind of findings, could not be looked at. The log names them; the delivery is repeated, and what was repaired stays so. */
 class NotAllExaminedError extends Error {
   override readonly name = 'NotAllExaminedError';
 }
@@ -115,7 +115,10 @@ export const handler = middy<unknown, unknown>()
       // Failing would have this round repeated besides the next one.
       return undefined;
     }
-    const { length } = report.unexamined;
-    if (length > 0) throw new NotAllExaminedError(`${length} secret(s) could not be looked at`);
+    const { unexamined, unexaminedKinds } = report;
+    if (unexamined.length + unexaminedKinds.length > 0)
+      throw new NotAllExaminedError(
+        `${unexamined.length} secret(s) and ${unexaminedKinds.length} kind(s) of findings could not be looked at`,
+      );
     return undefined;
   });

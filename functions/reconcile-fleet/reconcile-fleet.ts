@@ -3,12 +3,12 @@ import * as z from 'zod';
 import { type FleetSecret, listFleet } from '../../shared/fleet/secrets.ts';
 import { errorClassOf } from '../../shared/observability/error-class.ts';
 import type { Finding } from '../../shared/reconciliation/finding.ts';
-import { type ReportParts, reportFindings } from '../../shared/reconciliation/report-findings.ts';
+import { type ReportParts, reportsOf } from '../../shared/reconciliation/report-findings.ts';
 import { TargetUnreachableError } from '../../shared/rotators/errors.ts';
 import type { FleetReport } from './answers.ts';
 import { askedSecret } from './asked-secret.ts';
 import { graceScheduleLost } from './grace-schedule-lost.ts';
-import { finding, type How, type Kind, type ReconcileParts } from './kind.ts';
+import { finding, type How, type Kind, type ReconcileParts, type Suspects } from './kind.ts';
 import { rotationOff } from './rotation-off.ts';
 import { rotationOverdue } from './rotation-overdue.ts';
 import { rotationStuck } from './rotation-stuck.ts';
@@ -53,7 +53,10 @@ const reserveMs = 150_000;
 
 /**
  * Looks at the fleet kind by kind, repairs what can be, and tells on-call. Its only memory is what was told: a run that is
- * killed, or runs beside another one, leaves nothing that the next doesn't find in the labels and at the targets.
+ * killed, or runs beside another one, leaves nothing that the next doesn't find in the labels and at the targets. A kind that can't
+ * be looked for, or told of, keeps no later one from it.
+ *
+ * @throws what a report failed with, when all else is done: the delivery is to come again.
  */
 export async function reconcileFleet(
   { dryRun, secrets, isScheduled }: ReconcileRequest,
@@ -68,9 +71,16 @@ export async function reconcileFleet(
     : await listFleet(secretsManager);
   const findings: Finding[] = [];
   const unexamined = new Set<string>();
+  const unexaminedKinds: string[] = [];
+  const reports = reportsOf(parts.report);
   let isFinished = true;
   for (const kind of kinds) {
-    const { suspects, checked } = await kind.suspects(fleet, parts, { isScheduled });
+    const named = await suspectsOf(kind, fleet, parts, { isScheduled });
+    if (!named) {
+      unexaminedKinds.push(kind.kind);
+      continue;
+    }
+    const { suspects, checked } = named;
     // Not looked at closely, so what was found of them stays open. A server that is down is the health check's to tell.
     const missed = new Map<string, 'target down' | 'failed' | 'late'>();
     const found = await pMap(
@@ -95,9 +105,25 @@ export async function reconcileFleet(
       (checked === 'all' || checked.has(arn)) && !missed.has(arn) ? arn : [],
     );
     const look = { findings: ofKind, checked: whole ? ('all' as const) : new Set(covered), began };
-    await reportFindings(kind.kind, look, parts.report);
+    await reports.report(kind.kind, look);
   }
-  return { secrets: fleet.length, findings, unexamined: [...unexamined], isFinished };
+  reports.assertAllTold();
+  return { secrets: fleet.length, findings, unexamined: [...unexamined], unexaminedKinds, isFinished };
+}
+
+/** Undefined where they can't be named: what was found of the kind stays open. */
+async function suspectsOf(
+  kind: Kind,
+  fleet: readonly FleetSecret[],
+  parts: FleetParts,
+  run: { readonly isScheduled: boolean },
+): Promise<Suspects | undefined> {
+  try {
+    return await kind.suspects(fleet, parts, run);
+  } catch (error) {
+    parts.log.warn('Not looked for', { kind: kind.kind, errorClass: errorClassOf(error) });
+    return undefined;
+  }
 }
 
 /** One secret that can't be looked at keeps no other from it. */

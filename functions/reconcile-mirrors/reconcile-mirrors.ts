@@ -9,7 +9,7 @@ import {
   mirrorKinds,
 } from '../../shared/reconciliation/mirrors/mirror-finding.ts';
 import { type MirrorsLook, reconcileMirrors } from '../../shared/reconciliation/mirrors/reconcile-mirrors.ts';
-import { type ReportParts, reportFindings } from '../../shared/reconciliation/report-findings.ts';
+import { type ReportParts, reportsOf } from '../../shared/reconciliation/report-findings.ts';
 import type { MirrorParts } from '../../shared/vault/examine-mirror.ts';
 import { releaseMirror } from '../../shared/vault/mirror.ts';
 import { type MirrorsReport, mirrorsRequest, type releaseAnswer } from './requests.ts';
@@ -57,11 +57,12 @@ async function healMirrors(
   });
   const { mirrored, findings, checked, orphansChecked, stopped } = look;
   if (!dryRun) {
+    const reports = reportsOf({ ...report, eventOf: driftEvent });
     for (const kind of mirrorKinds) {
       const found = findings.filter((finding) => finding.kind === kind);
-      const ofKind = { findings: found, checked: lookedAt(kind, look), began };
-      await reportFindings(kind, ofKind, { ...report, eventOf: driftEvent });
+      await reports.report(kind, { findings: found, checked: lookedAt(kind, look), began });
     }
+    reports.assertAllTold();
   }
   const isFinished = orphansChecked && areAllChecked(look);
   log.info('mirrors reconciled', {

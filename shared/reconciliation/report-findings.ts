@@ -74,6 +74,26 @@ export async function reportFindings<Found extends Finding>(
   );
 }
 
+/**
+ * Tells of several kinds, none of which keeps the others from being told. `assertAllTold` comes after the last: it throws what
+ * failed first, so that the delivery is repeated.
+ */
+export function reportsOf<Found extends Finding>(parts: ReportParts<Found>) {
+  let failure: { readonly error: unknown } | undefined;
+  return {
+    async report(kind: string, look: Look<Found>): Promise<void> {
+      try {
+        await reportFindings(kind, look, parts);
+      } catch (error) {
+        failure ??= { error };
+      }
+    },
+    assertAllTold(): void {
+      if (failure) throw failure.error;
+    },
+  };
+}
+
 function messageOf(
   kind: string,
   { state, since, at, count, needPerson = 0, examples }: FindingsAlert,

@@ -35,7 +35,7 @@ export const handler = async (request) => {
     return { secret: request.secret, outcome: 'written' };
   }
   return {
-    secrets: 1, findings: [{ ...finding, kind: 'mirror-behind' }], unexamined: [], isFinished: true,
+    secrets: 1, findings: [{ ...finding, kind: 'mirror-behind' }], unexamined: [], unexaminedKinds: [], isFinished: true,
     mirrored: 1, checked: 1, isVaultDown: false, inStep: [],
   };
 };

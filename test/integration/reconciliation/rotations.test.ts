@@ -4,7 +4,7 @@ import { versionDates } from '../../../shared/labels/read.ts';
 import { rotateOnce } from '../../../shared/reconciliation/rotate-once.ts';
 import { clientOf } from '../rotation/in-process.ts';
 import { asAgent, postgresForTests } from '../rotation/setting.ts';
-import { type Agent, dayMs, type Fleet, fleetOn, hourMs, unwatched } from './fleet.ts';
+import { type Agent, dayMs, type Fleet, fleetOn, hourMs, unwatched, type Watch } from './fleet.ts';
 
 let server: Awaited<ReturnType<typeof postgresForTests>>;
 let fleet: Fleet;
@@ -111,6 +111,46 @@ it('a secret that can not be looked at keeps no other from it', async () => {
     },
   );
   expect([unexamined.length, findings.length]).toEqual([1, 1]);
+});
+
+/** A run whose first call of this name is refused. */
+const refusingFirst = (refused: string): Watch => {
+  let isRefused = false;
+  return {
+    before(call) {
+      if (call !== refused || isRefused) return;
+      isRefused = true;
+      throw Object.assign(new Error('throttled'), { name: 'ThrottlingException' });
+    },
+    after: () => undefined,
+  };
+};
+
+it('a kind that can not be looked for keeps no later one from it, and is told as not examined', async () => {
+  const agent = await fleet.addAgent('later');
+  fleet.clock.advance(33 * dayMs);
+  fleet.warnings.length = 0;
+  const report = await fleet.reconcile({}, refusingFirst('read declarations'));
+  expect(report).toMatchObject({ unexamined: [], unexaminedKinds: ['target-drifted'], isFinished: true });
+  expect(report.findings).toContainEqual(
+    expect.objectContaining({ kind: 'rotation-overdue', secret: agent.name, outcome: 'repaired' }),
+  );
+  expect(fleet.warnings).toEqual([
+    { message: 'Not looked for', kind: 'target-drifted', errorClass: 'ThrottlingException' },
+  ]);
+  expect((await fleet.reconcile()).unexaminedKinds).toEqual([]);
+});
+
+it('a kind that can not be told of keeps no later one from it, and the run fails, to be repeated', async () => {
+  const [off] = [await fleet.addAgent('untold'), await fleet.addAgent('told')];
+  await fleet.engine.CancelRotateSecret({ SecretId: off.arn });
+  fleet.clock.advance(33 * dayMs);
+  const told = () => fleet.alerts.map(({ backend }) => backend);
+  await expect(fleet.reconcile({}, refusingFirst('Publish'))).rejects.toThrow('throttled');
+  expect(told()).toEqual(['finding:rotation-overdue']);
+  fleet.clock.advance(60_000);
+  await fleet.reconcile();
+  expect(told()).toContain('finding:rotation-off');
 });
 
 it('a rotation that was asked for on stale facts, when another run has had it done, is no second one', async () => {

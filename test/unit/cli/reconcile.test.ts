@@ -16,6 +16,7 @@ const report = (findings: object[], isFinished = true) => ({
   secrets: 3,
   findings,
   unexamined: [],
+  unexaminedKinds: [],
   isFinished,
 });
 
@@ -50,6 +51,12 @@ describe('keyturn reconcile', () => {
     expect(said()).toMatch(/one +rotation-overdue +repaired/);
     expect(said()).toMatch(/two +rotation-overdue +repaired/);
     expect(code).toBe(0);
+  });
+
+  it('says which kinds of findings could not be looked for, and exits with 3', async () => {
+    const { said, code } = await run([{ ...report([]), unexaminedKinds: ['target-drifted'] }]);
+    expect(said()).toContain("not looked for: target-drifted; the function's log says why");
+    expect(code).toBe(3);
   });
 
   it('gives up where a run repaired nothing and is not finished', async () => {

@@ -5,7 +5,7 @@ import type { OutgoingEvent } from '../../../shared/notification/event-bus.ts';
 import { effectOf } from '../../../shared/reconciliation/effects.ts';
 import type { Finding } from '../../../shared/reconciliation/finding.ts';
 import type { FindingsAlert, Look, OpenFindings } from '../../../shared/reconciliation/open-findings.ts';
-import { reportFindings } from '../../../shared/reconciliation/report-findings.ts';
+import { reportFindings, reportsOf } from '../../../shared/reconciliation/report-findings.ts';
 import { recordsInMemory } from '../state/in-memory.ts';
 
 const arnOf = (agentId: string) =>
@@ -145,6 +145,24 @@ describe('what a look at the fleet found', () => {
     await look([overdue('a')]);
     expect(alerts.map(({ state }) => state)).toEqual(['found']);
   });
+});
+
+test('a kind that can not be told of keeps no other from it, and the run learns of it in the end', async () => {
+  const { alerts, parts } = onCall();
+  const { read, write } = parts.records;
+  const records: typeof parts.records = {
+    write,
+    async read(key) {
+      if (key === 'rotation-off') throw new Error('no such right');
+      return read(key);
+    },
+  };
+  const reports = reportsOf({ ...parts, records });
+  const look = { findings: [overdue('a')], checked: 'all', began: parts.now() } as const;
+  await reports.report('rotation-off', look);
+  await reports.report('rotation-overdue', look);
+  expect(alerts.map(({ backend }) => backend)).toEqual(['finding:rotation-overdue']);
+  expect(() => reports.assertAllTold()).toThrow('no such right');
 });
 
 describe('a look that is heard late', () => {
