@@ -22,6 +22,8 @@ interface Attacked {
   readonly ofOthers?: readonly string[];
   /** The calls that write which it may make at all. */
   readonly writes: readonly string[];
+  /** What breaks the contract ends well: an agent that publishes it is to fill no queue of dead letters. */
+  readonly endsRefusals?: boolean;
 }
 
 const attacked: Readonly<Record<string, Attacked>> = {
@@ -45,7 +47,7 @@ const attacked: Readonly<Record<string, Attacked>> = {
     event: 0,
     writes: ['Vault write', 'PutEvents', 'PutItem', 'Publish'],
   },
-  'record-adoption': { event: 0, ofOthers: ['PutItem'], writes: ['PutItem'] },
+  'record-adoption': { event: 0, writes: ['PutItem'], endsRefusals: true },
 };
 
 const reads =
@@ -110,12 +112,16 @@ describe.each(names)('%s', (name) => {
   });
 
   it('of an unknown schema version: refused, where the event is one of ours and has a version', async () => {
-    const { event, deliver } = await attackedFunction(name);
+    const { event, deliver, how } = await attackedFunction(name);
     const text = JSON.stringify(event);
     const other = text.replaceAll('"schemaVersion":1', '"schemaVersion":2');
     if (other === text) return expect(text).not.toContain('schemaVersion');
+    setting.deployment.takePrinted();
     const { outcome, writes } = await deliver(JSON.parse(other));
-    expect(outcome.error).toMatchObject({ name: 'UnexpectedShapeError' });
+    if (how.endsRefusals) {
+      expect(isFailed(outcome)).toBe(false);
+      expect(setting.deployment.takePrinted()).toContain('UnexpectedShapeError');
+    } else expect(outcome.error).toMatchObject({ name: 'UnexpectedShapeError' });
     expect(writes).toEqual([]);
   });
 
@@ -155,6 +161,22 @@ describe.each(names)('%s', (name) => {
       expect(Date.parse(`${at}Z`)).toBeGreaterThan(Date.now());
     }
   });
+});
+
+it("record-adoption ends well whatever an agent's own event says, and keeps nothing of another account, region or agent", async () => {
+  const { account, agent, event, deliver } = await attackedFunction('record-adoption');
+  const ofArn = (arn: string): unknown => JSON.parse(JSON.stringify(event).replaceAll(agent.arn, arn));
+  const others = [
+    ...[...forgeries(event)].map(([, forgery]) => forgery),
+    ofArn(agent.arn.replace(':000000000000:', ':999999999999:')),
+    ofArn(agent.arn.replace(':eu-central-1:', ':us-west-2:')),
+    ofArn(agent.arn.replace('arn:aws:', 'arn:aws-cn:')),
+    ofArn(`${ownSecrets}agents/nobody/credentials-a1B2c3`),
+    { ...event, account: '999999999999' },
+    { ...event, region: 'us-west-2' },
+  ];
+  for (const other of others) expect(isFailed((await deliver(other)).outcome)).toBe(false);
+  for (const id of account.table.keys()) expect(id.startsWith(`adoption#${agent.arn}#`)).toBe(true);
 });
 
 describe('out of order: the old event after the new one', () => {

@@ -19,7 +19,7 @@ import { CasMismatchError } from '../../shared/vault/errors.ts';
 import { clientOf, witness } from '../integration/rotation/in-process.ts';
 import { reachedByEvents } from '../unit/deployment/edges.ts';
 import { recordsInMemory } from '../unit/state/in-memory.ts';
-import { accountId, functionArn, region } from './deployment.ts';
+import { accountId, functionArn, ownSecrets, region } from './deployment.ts';
 
 const secrets = 100;
 const events = 1_000;
@@ -219,6 +219,9 @@ const functions: Readonly<Record<string, (secretsManager: Client) => Heard>> = {
               kept.set(`${secretArn}#${agentInstanceId}`, adoptedAt);
               return true;
             },
+            ownArns: ownSecrets,
+            log: quiet,
+            count: () => undefined,
           },
         ),
       effects: () => kept.keys(),

@@ -219,7 +219,12 @@ async function adoption(recovery: Recovery): Promise<Trial> {
   const adopted = (versionId: string, adoptedAt: string, watch: Watch = unwatched) =>
     recordAdoption(
       { ...secretAdopted, time: adoptedAt, detail: { ...secretAdopted.detail, versionId, adoptedAt } },
-      adoptionsIn(dynamoClientOf(table, watch), 'state'),
+      {
+        ...adoptionsIn(dynamoClientOf(table, watch), 'state'),
+        ownArns: 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:',
+        log: { warn: () => expect.unreachable() },
+        count: () => undefined,
+      },
     );
   const [first, second, third] = ['1', '2', '3'].map((digit) => digit.repeat(32));
   const early = () => adopted(first ?? '', '2026-11-24T08:00:00Z');

@@ -25,6 +25,13 @@ const said = (second: number, versionId: string, agentInstanceId: string) => {
   return secretAdopted.schema.parse({ ...sample, time, detail });
 };
 
+const dependencies = () => ({
+  ...adoptionsIn(dynamo, aws.outputs.StateTableName ?? ''),
+  ownArns: 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:',
+  log: { warn: () => expect.unreachable() },
+  count: () => expect.unreachable(),
+});
+
 async function kept(instance: string) {
   const documents = DynamoDBDocumentClient.from(dynamo);
   const { Items = [] } = await documents.send(
@@ -34,7 +41,7 @@ async function kept(instance: string) {
 }
 
 it('keeps the last version of each instance, however its events are repeated and reordered', async () => {
-  const adoptions = adoptionsIn(dynamo, aws.outputs.StateTableName ?? '');
+  const adoptions = dependencies();
   let run = 0;
   const event = fc.record({ second: fc.integer({ min: 0, max: 3 }), version: fc.constantFrom(...versions) });
   const history = fc.array(event, { minLength: 1, maxLength: 5 });
@@ -59,7 +66,7 @@ it('keeps the last version of each instance, however its events are repeated and
 });
 
 it('dates an instance whose clock is ahead by the bus, and forgets it after 100 days', async () => {
-  const adoptions = adoptionsIn(dynamo, aws.outputs.StateTableName ?? '');
+  const adoptions = dependencies();
   const [older = '', newer = ''] = versions;
   const ahead = said(10, older, 'ahead');
   await recordAdoption(

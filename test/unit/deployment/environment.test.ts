@@ -9,7 +9,7 @@ const needed: Readonly<Record<string, string>> = {
   'check-backend-health': 'ALERT_TOPIC_ARN',
   'invalidate-caches': 'INVALIDATION_TOPIC_ARN',
   'reconcile-fleet': 'STATE_TABLE_NAME',
-  'record-adoption': 'STATE_TABLE_NAME',
+  'record-adoption': 'OWN_SECRET_ARNS',
   'reconcile-mirrors': 'OWN_SECRET_ARNS',
   'revoke-superseded': 'EVENT_BUS_NAME',
   'rotate-secret': 'EVENT_BUS_NAME',
