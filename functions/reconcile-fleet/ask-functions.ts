@@ -18,13 +18,22 @@ export function askedFunctions(
         await askFunction(client, rotate, { Step, SecretId, ClientRequestToken });
         return undefined;
       } catch (error) {
-        if (error instanceof FunctionFailedError) return error.errorClass;
-        if (error instanceof FunctionNotReachedError) return error.name;
-        throw error;
+        return failureOf(error);
       }
     },
     async revoke(ended) {
-      return revocationOutcome.parse(await askFunction(client, revoke, ended));
+      try {
+        return revocationOutcome.parse(await askFunction(client, revoke, ended));
+      } catch (error) {
+        return { errorClass: failureOf(error) };
+      }
     },
   };
+}
+
+/** The class of what a function failed with. @throws what wasn't its failure */
+function failureOf(error: unknown): string {
+  if (error instanceof FunctionFailedError) return error.errorClass;
+  if (error instanceof FunctionNotReachedError) return error.name;
+  throw error;
 }

@@ -20,8 +20,8 @@ export interface ReconcileParts {
    * FunctionNotReachedError where it couldn't be asked.
    */
   readonly takeStep: (step: Step, secretArn: string, token: string) => Promise<string | undefined>;
-  /** Has revoke-superseded revoke. */
-  readonly revoke: (ended: GraceEnded) => Promise<RevocationOutcome>;
+  /** Has revoke-superseded revoke. Gives the class of the error where it failed. */
+  readonly revoke: (ended: GraceEnded) => Promise<RevocationOutcome | { readonly errorClass: string }>;
   readonly rotateFunctionArn: string;
   /** What agents were declared to be. */
   readonly declarations: Pick<AppliedDeclarations, 'read' | 'list'>;

@@ -3,6 +3,7 @@ import { supersededLogins } from '../../shared/reconciliation/superseded-logins.
 import { graceOf } from '../../shared/reconciliation/suspicions.ts';
 import { targetLogins } from '../../shared/reconciliation/target-logins.ts';
 import { finding, type Kind } from './kind.ts';
+import { afterFailure } from './step-failure.ts';
 
 /** The grace period is over, and the target still takes what was superseded: its revocation was missed. */
 export const supersededStillValid: Kind = {
@@ -39,6 +40,15 @@ export const supersededStillValid: Kind = {
       rotationId: currentVersionId,
       graceEndsAt: graceEndsAt.toISOString(),
     });
+    if (typeof outcome === 'object') {
+      const isPassing = afterFailure(outcome.errorClass) === 'wait';
+      return finding(
+        this.kind,
+        secret,
+        `${explanation}; revoke-superseded fails with ${outcome.errorClass}`,
+        isPassing ? 'waiting' : 'needs a person',
+      );
+    }
     switch (outcome) {
       case 'revoked':
         return finding(this.kind, secret, explanation, 'repaired');

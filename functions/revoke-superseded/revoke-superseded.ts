@@ -40,7 +40,8 @@ export interface RevokeSupersededDependencies {
 
 /**
  * Makes the target refuse what a rotation superseded. The call is a hint: what is revoked is judged from the labels, and from
- * the version that the target itself says its login holds. A repeat revokes what is revoked, and says so once more.
+ * the version that the target itself says its login holds. A repeat revokes what is revoked, and says so once more. Of several
+ * credentials each is tried, and the first failure is thrown once all were: what is revoked is told of when all are.
  */
 export async function revokeSuperseded(
   input: unknown,
@@ -83,11 +84,17 @@ export async function revokeSuperseded(
     },
     earlier: () => readableOf(dependencies, secretArn, [...supersededVersionIds]),
   };
+  const failures: unknown[] = [];
   let revoked = 0;
+  // A server that is away keeps no login of another one valid.
   for (const entry of credentialsIn(superseded.value)) {
-    const outcome = await revoke(entry, versions, dependencies);
-    if (outcome === 'revoked') revoked += 1;
+    try {
+      if ((await revoke(entry, versions, dependencies)) === 'revoked') revoked += 1;
+    } catch (error) {
+      failures.push(error);
+    }
   }
+  if (failures.length > 0) throw failures[0];
   if (revoked === 0) return ignored('in use');
   await bus.publish([
     credentialRevoked.of({

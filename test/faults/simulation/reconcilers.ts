@@ -46,7 +46,9 @@ export function reconcile(world: World, run: number) {
         revoke: (ended) =>
           asked(world, 'lambda:Invoke', () => {
             const line = lineOf(world, ended.secretArn);
-            return runOf(world, 'revoke-superseded', line, 30_000, () => revocation(world, ended, line));
+            return runOf(world, 'revoke-superseded', line, 30_000, () =>
+              revocation(world, ended, line),
+            ).catch((error: unknown) => ({ errorClass: error instanceof Error ? error.name : 'Unhandled' }));
           }),
         declarations: { list: async () => ({ known: [], unreadable: [] }), read: async () => undefined },
         turns: {

@@ -125,14 +125,16 @@ export function fleetOn(
         ),
       revoke: (ended) =>
         watched('revoke', async () => {
-          if (revocationsFail) throw new Error('the function is out of memory');
+          if (revocationsFail) return { errorClass: 'Runtime.OutOfMemory' };
           return elsewhere(() =>
             revokeSuperseded(ended, {
               ...rotation,
               now: clock.now,
               bus: { publish: async (published) => void events.push(...published) },
               secretsManager: unwatchedClient,
-            }),
+            }).catch((error: unknown) => ({
+              errorClass: error instanceof Error ? error.name : 'UnknownError',
+            })),
           );
         }),
     };

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { scheduleOf } from '../../../shared/provisioning/schedule.ts';
-import { asAgent, loginOn, postgresForTests } from '../rotation/setting.ts';
+import { adminOf, agentOn, asAgent, loginOn, postgresForTests, secretJson } from '../rotation/setting.ts';
 import { type Fleet, fleetOn, hourMs } from './fleet.ts';
 
 let server: Awaited<ReturnType<typeof postgresForTests>>;
@@ -96,6 +96,42 @@ describe('a superseded login', () => {
     for (const stage of ['AWSCURRENT', 'AWSPREVIOUS']) {
       expect(await takes(await fleet.valueOf(agent, stage))).toBe(true);
     }
+  });
+
+  it('is refused though another credential of its secret is of a server that is away, of which on-call hears', async () => {
+    const agent = await fleet.addAgent('bag_one');
+    const one = await fleet.valueOf(agent);
+    const { ARN: masterarn } = await fleet.engine.CreateSecret({
+      Name: 'keyturn/admin/other',
+      SecretString: adminOf(server).serialize().reveal(),
+    });
+    const other = (await agentOn(server, 'bag_two')).with({ masterarn });
+    await fleet.engine.PutSecretValue({
+      SecretId: agent.arn,
+      SecretString: secretJson({ other: other.reveal(), one: one.reveal() }).serialize().reveal(),
+    });
+    await fleet.rotate(agent);
+    fleet.clock.advance(2 * hourMs);
+    const admin = (more: object) =>
+      fleet.engine.PutSecretValue({
+        SecretId: masterarn,
+        SecretString: adminOf(server)
+          .with({ ...more })
+          .serialize()
+          .reveal(),
+      });
+    await admin({ port: 1 });
+    expect((await fleet.reconcile()).findings).toMatchObject([
+      {
+        kind: 'superseded-still-valid',
+        outcome: 'waiting',
+        explanation: expect.stringContaining('revoke-superseded fails with TargetUnreachableError'),
+      },
+    ]);
+    expect([await takes(one), await takes(other)]).toEqual([false, true]);
+    await admin({});
+    expect((await fleet.reconcile()).findings).toMatchObject([{ outcome: 'repaired' }]);
+    expect([await takes(one), await takes(other)]).toEqual([false, false]);
   });
 
   it('of a server that does not answer keeps its finding open', async () => {

@@ -91,7 +91,7 @@ describe('a function that is asked', () => {
     },
   );
 
-  it('and answers what no revocation answers is an error', async () => {
+  it('to revoke, and answers what no revocation answers is an error; that it failed is told by class', async () => {
     const ended = {
       secretArn: 'arn',
       supersededVersionId: 'old',
@@ -101,5 +101,12 @@ describe('a function that is asked', () => {
     };
     expect(await askedFunctions(lambda('"revoked"'), functions).revoke(ended)).toBe('revoked');
     await expect(askedFunctions(lambda('"done"'), functions).revoke(ended)).rejects.toThrow();
+    const body = JSON.stringify({ errorType: 'TargetUnreachableError', errorMessage: 'hunter2' });
+    expect(await askedFunctions(lambda(body, failed), functions).revoke(ended)).toEqual({
+      errorClass: 'TargetUnreachableError',
+    });
+    expect(await askedFunctions(unreachable, functions).revoke(ended)).toEqual({
+      errorClass: 'FunctionNotReachedError',
+    });
   });
 });
