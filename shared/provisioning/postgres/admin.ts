@@ -2,7 +2,13 @@ import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { SecretJson } from '../../credential/secret-json.ts';
 import { NoCurrentVersionError } from '../../rotation/errors.ts';
 import { ConfusedDeputyError } from '../../rotators/errors.ts';
-import { type AdminLogin, asAdmin, postgresLogin, sameServer } from '../../rotators/postgres/credential.ts';
+import {
+  type AdminLogin,
+  asAdmin,
+  onServerOf,
+  postgresLogin,
+  sameServer,
+} from '../../rotators/postgres/credential.ts';
 import { readVersion } from '../../secrets-manager/versions.ts';
 import type { Declaration } from '../declaration.ts';
 
@@ -42,19 +48,12 @@ function loginIn(database: string, secret: SecretJson, { host, port, ssl }: Serv
   return { ...login, otherDatabases: [] };
 }
 
-/** An admin secret, with what it leaves out as declared: one that RDS manages holds a username and a password only. */
+/** An admin secret, with what it leaves out as declared. */
 export function onServer(
   admin: SecretJson,
   { host, port, ssl, database }: Pick<Server, 'host' | 'port' | 'ssl' | 'database'>,
 ): SecretJson {
-  const held = admin.reveal();
-  return admin.with({
-    dbname: database,
-    engine: held.engine ?? 'postgres',
-    host: held.host ?? host,
-    port: held.port ?? port,
-    ssl: held.ssl ?? ssl,
-  });
+  return onServerOf(admin, { host, port, dbname: database, tls: ssl });
 }
 
 /** SQLSTATE: told only to a login that the server takes. */

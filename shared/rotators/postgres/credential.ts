@@ -76,6 +76,24 @@ export function asAdmin(login: PostgresLogin, own?: unknown): AdminLogin {
   return { ...login, otherDatabases: others.map(String) };
 }
 
+/**
+ * An admin secret, with what it leaves out as its agent has it: one that RDS manages holds a username and a password only. One that
+ * names its host says itself whether the admin's session may go without TLS, whatever an agent's secret or declaration says.
+ */
+export function onServerOf(
+  admin: SecretJson,
+  agent: Pick<PostgresLogin, 'host' | 'port' | 'dbname' | 'tls'>,
+): SecretJson {
+  const held = admin.reveal();
+  const {
+    engine = 'postgres',
+    host = agent.host,
+    port = agent.port,
+    ssl = held.host === undefined ? agent.tls : true,
+  } = held;
+  return admin.with({ dbname: agent.dbname, engine, host, port, ssl });
+}
+
 /** Whether two logins are of the same server, as far as their secrets tell. */
 export function sameServer(one: PostgresLogin, other: PostgresLogin): boolean {
   return one.host.toLowerCase() === other.host.toLowerCase() && one.port === other.port;

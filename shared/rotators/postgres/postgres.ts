@@ -6,7 +6,14 @@ import { ConfusedDeputyError, CredentialRefusedError, GrantsMissingError } from 
 import type { Rotator, Strategy } from '../rotator.ts';
 import { applyDualUser } from './apply-dual-user.ts';
 import { applySingleUser } from './apply-single-user.ts';
-import { type AdminLogin, asAdmin, type PostgresLogin, postgresLogin, sameServer } from './credential.ts';
+import {
+  type AdminLogin,
+  asAdmin,
+  onServerOf,
+  type PostgresLogin,
+  postgresLogin,
+  sameServer,
+} from './credential.ts';
 import { loginsOn } from './logins.ts';
 import { alternateOf } from './names.ts';
 import { replicasOf } from './replicas.ts';
@@ -98,14 +105,6 @@ async function works(login: PostgresLogin, strategy: Strategy): Promise<boolean>
   }
 }
 
-/** A secret that RDS manages holds a username and a password only; the rest is its agent's. */
 function adminLogin(admin: SecretJson, agent: PostgresLogin): AdminLogin {
-  const {
-    engine = 'postgres',
-    host = agent.host,
-    port = agent.port,
-    ssl = agent.tls,
-    dbname,
-  } = admin.reveal();
-  return asAdmin(postgresLogin(admin.with({ dbname: agent.dbname, engine, host, port, ssl })), dbname);
+  return asAdmin(postgresLogin(onServerOf(admin, agent)), admin.reveal().dbname);
 }
