@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SecretValue } from '../../shared/credential/secret-value.ts';
+import { askVault, redirectOf, urlOf, type VaultAnswer } from '../../shared/vault/ask-vault.ts';
 import { LONGEST_TIMER_MS } from '../clock.ts';
 import { SecretDeniedError, SecretNotFoundError, SourceUnreachableError } from '../errors.ts';
 import type { Timing } from './keep-alive.ts';
@@ -40,21 +41,9 @@ export function vaultApi({
 }: VaultApiOptions & { readonly [Part in 'wait' | 'random']?: Timing[Part] | undefined }): VaultApi {
   return async (method, path, { token, body, repeatable = false } = {}) => {
     if (!isPlain(path)) throw new SecretNotFoundError(`${path}: no part of a path may be empty, . or ..`);
-    const url = new URL(`${address.replace(/\/+$/, '')}/v1/${path}`);
+    const url = new URL(urlOf(address, path)).href;
     const signal = AbortSignal.timeout(Math.min(timeoutMs, LONGEST_TIMER_MS));
-    const send = () =>
-      answered(url, {
-        method,
-        signal,
-        headers: {
-          'X-Vault-Request': 'true',
-          ...(namespace !== undefined && { 'X-Vault-Namespace': namespace }),
-          ...(token && { 'X-Vault-Token': token.reveal() }),
-        },
-        // Whoever is named there would be sent the token.
-        redirect: 'manual',
-        ...(body && { body: JSON.stringify(body) }),
-      });
+    const send = () => askVault(url, { method, signal, token, namespace, body });
     let answer = await send();
     for (const most of repeatable ? PAUSES_MS : []) {
       if ((answer && answer.status < 500) || signal.aborted) break;
@@ -71,34 +60,13 @@ function isPlain(path: string): boolean {
   return places.split('/').every((part) => part !== '' && !/^(\.|%2e){1,2}$/i.test(part));
 }
 
-interface Answer {
-  readonly status: number;
-  readonly text: string;
-  readonly location: string | null;
-}
-
-async function answered(url: URL, request: RequestInit): Promise<Answer | undefined> {
-  return fetch(url, request)
-    .then(async (response) => ({
-      status: response.status,
-      text: await response.text(),
-      location: response.headers.get('location'),
-    }))
-    .catch(() => undefined);
-}
-
-function readOf(answer: Answer | undefined, url: URL, path: string): unknown {
-  if (!answer) throw new SourceUnreachableError(`Vault did not answer at ${url.origin}`);
-  const { status, text, location } = answer;
+function readOf(answer: VaultAnswer | undefined, url: string, path: string): unknown {
+  if (!answer) throw new SourceUnreachableError(`Vault did not answer at ${new URL(url).origin}`);
+  const { status, text } = answer;
   if (status === 404) throw new SecretNotFoundError(`Vault has nothing at ${path}`);
   if (status === 400 || status === 403) throw new SecretDeniedError(`Vault refuses ${path} (${status})`);
-  if (status >= 300 && status < 400) {
-    const isKnown = location !== null && URL.canParse(location, url.href);
-    const target = isKnown ? new URL(location, url).origin : 'nowhere';
-    throw new SourceUnreachableError(
-      `${url.origin} redirects to ${target} (${status}), which is not followed: give an address that answers itself`,
-    );
-  }
+  const redirect = redirectOf(url, answer);
+  if (redirect !== undefined) throw new SourceUnreachableError(redirect);
   if (status < 200 || status > 299) throw new SourceUnreachableError(`Vault answered ${status}`);
   return text === '' ? undefined : jsonOf(text);
 }

@@ -1,8 +1,7 @@
-import nodeVault from 'node-vault';
 import * as z from 'zod';
 import { SecretValue } from '../credential/secret-value.ts';
-import { parsed, translated } from './client.ts';
 import { VaultResponseError } from './errors.ts';
+import { listOf, parsed, vaultRequests } from './requests.ts';
 
 /** Vault as its administrator sees it: policies, roles, leases and tokens. Errors are those of `errors.ts`, without causes. */
 export interface VaultAdmin {
@@ -31,15 +30,12 @@ export const vaultAdminSettings = z
     namespace: VAULT_NAMESPACE,
   }));
 
-const answerWithData = z
-  .object({ data: z.record(z.string(), z.unknown()).nullish() })
-  .nullish()
-  // No body is an empty text.
-  .catch(undefined);
-
 const answers = {
-  read: answerWithData,
-  written: z.object({ answer: answerWithData }),
+  data: z
+    .object({ data: z.record(z.string(), z.unknown()).nullish() })
+    .nullish()
+    // No body is an empty text.
+    .catch(undefined),
   keys: z.object({ data: z.object({ keys: z.array(z.string()) }) }),
 };
 
@@ -57,24 +53,19 @@ export function connectVaultAdmin(options: {
   readonly timeoutMs?: number;
 }): VaultAdmin {
   const { address, token, namespace, timeoutMs = 60_000 } = options;
-  const client = nodeVault({
-    endpoint: address.replace(/\/$/, ''),
-    requestOptions: { timeout: timeoutMs },
-    ...(namespace !== undefined && { namespace }),
-  });
-  client.token = token.reveal();
+  const ask = vaultRequests({ address, namespace, timeoutMs });
+  const dataOf = (answer: unknown) => parsed(answers.data, answer)?.data ?? undefined;
   return {
-    read: async (path) => parsed(answers.read, await translated(() => client.read(path)))?.data ?? undefined,
+    read: async (path) => dataOf(await ask('GET', path, { token })),
     async list(path) {
-      const answer = await translated(() => client.list(path));
+      const answer = await ask('GET', listOf(path), { token });
       return answer === undefined ? [] : parsed(answers.keys, answer).data.keys;
     },
     async write(path, body) {
-      const written = await translated(async () => ({ answer: await client.write(path, body) }));
-      // Undefined is Vault's 404, and 204 an answer without a body.
-      if (written === undefined) throw new VaultResponseError(`Vault has no ${path}: is its mount enabled?`);
-      return parsed(answers.written, written).answer?.data ?? undefined;
+      const answer = await ask('POST', path, { token, body });
+      if (answer === undefined) throw new VaultResponseError(`Vault has no ${path}: is its mount enabled?`);
+      return dataOf(answer);
     },
-    remove: async (path) => void (await translated(() => client.delete(path))),
+    remove: async (path) => void (await ask('DELETE', path, { token })),
   };
 }

@@ -1,13 +1,8 @@
-import nodeVault from 'node-vault';
 import * as z from 'zod';
-import {
-  CasMismatchError,
-  VaultDeniedError,
-  VaultResponseError,
-  VaultSealedError,
-  VaultStandbyError,
-  VaultUnreachableError,
-} from './errors.ts';
+import { SecretValue } from '../credential/secret-value.ts';
+import type { VaultQuestion } from './ask-vault.ts';
+import { VaultDeniedError } from './errors.ts';
+import { listOf, parsed, vaultRequests } from './requests.ts';
 
 /** Gives what to send to which login path. */
 export type VaultLogin = () => Promise<{
@@ -86,7 +81,7 @@ function isObject(value: unknown): boolean {
 }
 
 /**
- * The one place that touches node-vault. Its errors carry the token and the body, so none leaves, not even as a cause.
+ * The KV v2 mount of the mirrors, and what its login may do there. Errors are those of `errors.ts`, without causes.
  *
  * @example
  * const vault = connectVault({ address, mount: 'secret', login: appRoleLogin(readLogin) });
@@ -101,30 +96,24 @@ export function connectVault(options: {
   namespace?: string;
   timeoutMs?: number;
 }): CandidVault {
-  const { mount, login, namespace = '', timeoutMs = 5_000 } = options;
-  const client = nodeVault({ endpoint: options.address, requestOptions: { timeout: timeoutMs } });
-  // Without these it falls back on VAULT_TOKEN, or a token file's, and VAULT_NAMESPACE.
-  client.token = '';
-  Object.assign(client, { namespace });
-  let loggedIn: Promise<void> | undefined;
+  const { address, namespace, mount, login, timeoutMs = 5_000 } = options;
+  const ask = vaultRequests({ address, namespace, timeoutMs });
+  let loggedIn: Promise<SecretValue> | undefined;
 
   const logIn = async () => {
-    if (typeof login !== 'function') {
-      client.token = login.token;
-      return;
-    }
+    if (typeof login !== 'function') return SecretValue.of(login.token);
     const { path, body } = await login();
-    const answer = await translated(() => client.write(path, body));
-    client.token = parsed(answers.login, answer).auth.client_token;
+    const answer = await ask('POST', path, { body });
+    return SecretValue.of(parsed(answers.login, answer).auth.client_token);
   };
-  const held = (): Promise<void> => {
+  const held = (): Promise<SecretValue> => {
     if (loggedIn) return loggedIn;
     const login = logIn();
     loggedIn = login;
     login.catch(() => giveUp(login));
     return login;
   };
-  const giveUp = (login: Promise<void>) => {
+  const giveUp = (login: Promise<SecretValue>) => {
     // Unless another request has logged in since.
     if (loggedIn === login) loggedIn = undefined;
   };
@@ -133,24 +122,23 @@ export function connectVault(options: {
    * too is a matter of policy: it is kept, and the next refusal is worth another, so that rights given meanwhile are found.
    * Any other failure says nothing of the token.
    */
-  const request = async (make: () => Promise<unknown>): Promise<unknown> => {
+  const request = async (method: VaultQuestion['method'], path: string, body?: object): Promise<unknown> => {
     const isFresh = loggedIn === undefined;
     const login = held();
-    await login;
+    const token = await login;
     try {
-      return await translated(make);
+      return await ask(method, path, { token, body });
     } catch (error) {
       if (isFresh || !(error instanceof VaultDeniedError)) throw error;
     }
     giveUp(login);
-    await held();
-    return translated(make);
+    return ask(method, path, { token: await held(), body });
   };
   const at = (kind: 'data' | 'metadata', path: string) =>
     `${mount}/${kind}/${path.split('/').map(encodeURIComponent).join('/')}`;
 
   const readData = async (path: string) => {
-    const answer = await request(() => client.read(at('data', path)));
+    const answer = await request('GET', at('data', path));
     return answer === undefined ? undefined : parsed(answers.data, answer).data;
   };
   const keyOf = ({ data, metadata }: z.output<typeof answers.data>['data']): Key => ({
@@ -159,7 +147,7 @@ export function connectVault(options: {
     data,
   });
   const readMetadata = async (path: string): Promise<KeyMetadata | undefined> => {
-    const answer = await request(() => client.read(at('metadata', path)));
+    const answer = await request('GET', at('metadata', path));
     if (answer === undefined) return undefined;
     const { data } = parsed(answers.metadata, answer);
     return { currentVersion: data.current_version, custom: data.custom_metadata ?? {} };
@@ -171,7 +159,7 @@ export function connectVault(options: {
       return found && { data: found.data, version: found.metadata.version };
     },
     async writeData(path, data, cas) {
-      const answer = await request(() => client.write(at('data', path), { data, options: { cas } }));
+      const answer = await request('POST', at('data', path), { data, options: { cas } });
       return parsed(answers.written, answer).data.version;
     },
     readMetadata,
@@ -185,67 +173,23 @@ export function connectVault(options: {
       return written ? keyOf(written) : known;
     },
     async writeCustomMetadata(path, custom) {
-      const answer = await request(() => client.write(at('metadata', path), { custom_metadata: custom }));
+      const answer = await request('POST', at('metadata', path), { custom_metadata: custom });
       parsed(answers.nothing, answer);
     },
     async list(folder) {
-      const answer = await request(() => client.list(at('metadata', folder)));
+      const answer = await request('GET', listOf(at('metadata', folder)));
       return answer === undefined ? [] : parsed(answers.list, answer).data.keys;
     },
     async remove(path) {
-      parsed(answers.nothing, await request(() => client.delete(at('metadata', path))));
+      parsed(answers.nothing, await request('DELETE', at('metadata', path)));
     },
     async lookupToken() {
-      const { data } = parsed(answers.token, await request(() => client.read('auth/token/lookup-self')));
+      const { data } = parsed(answers.token, await request('GET', 'auth/token/lookup-self'));
       return { renewable: data.renewable, ttlSeconds: data.ttl };
     },
     async capabilities(kind, path) {
-      const answer = await request(() => client.write('sys/capabilities-self', { paths: [at(kind, path)] }));
+      const answer = await request('POST', 'sys/capabilities-self', { paths: [at(kind, path)] });
       return parsed(answers.capabilities, answer).capabilities;
     },
   };
-}
-
-/** Zod's own error may hold what it was given; ours does not. */
-export function parsed<T>(schema: z.ZodType<T>, answer: unknown): T {
-  const result = schema.safeParse(answer);
-  if (!result.success) throw new VaultResponseError('Vault answered in an unknown shape');
-  return result.data;
-}
-
-const failure = z.object({
-  response: z.object({
-    statusCode: z.number(),
-    body: z
-      .object({ errors: z.array(z.string()).optional() })
-      .nullish()
-      .catch(undefined),
-  }),
-});
-
-/** Undefined where Vault says 404. Errors are rethrown outside the catch, so that nothing of node-vault's hangs on them. */
-export async function translated(request: () => Promise<unknown>): Promise<unknown> {
-  const outcome = await request().then(
-    (value) => ({ value }),
-    (error: unknown) => ({ error: translation(error) }),
-  );
-  if ('value' in outcome) return outcome.value;
-  if (outcome.error) throw outcome.error;
-  return undefined;
-}
-
-function translation(error: unknown): Error | undefined {
-  const known = failure.safeParse(error);
-  if (!known.success) return new VaultUnreachableError('Vault did not answer');
-  const { statusCode, body } = known.data.response;
-  const says = (words: string) => body?.errors?.some((text) => text.includes(words)) ?? false;
-  if (statusCode === 404) return undefined;
-  if (statusCode === 403) return new VaultDeniedError('Vault refused the request');
-  if (statusCode === 400 && says('check-and-set')) return new CasMismatchError('The key changed meanwhile');
-  if (statusCode === 503 && says('sealed')) return new VaultSealedError('Vault is sealed');
-  if ([429, 472, 473, 474].includes(statusCode) || says('standby')) {
-    return new VaultStandbyError('A standby node answered');
-  }
-  if (statusCode >= 500) return new VaultUnreachableError(`Vault answered ${statusCode}`);
-  return new VaultResponseError(`Vault answered ${statusCode}`);
 }

@@ -13,7 +13,7 @@ export type VaultHealth = (typeof states)[keyof typeof states] | 'unreachable' |
 
 const isKnown = (status: number): status is keyof typeof states => Object.hasOwn(states, status);
 
-/** What sys/health says. Its status code is the answer, which node-vault hides; hence a plain fetch. 429 is no throttling. */
+/** What sys/health says. Its status code is the answer: 429 is no throttling. */
 export async function vaultHealth(address: string, timeoutMs: number): Promise<VaultHealth> {
   try {
     const { status } = await fetch(`${address.replace(/\/+$/, '')}/v1/sys/health`, {
