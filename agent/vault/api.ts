@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SecretValue } from '../../shared/credential/secret-value.ts';
-import { askVault, redirectOf, urlOf, type VaultAnswer } from '../../shared/vault/ask-vault.ts';
+import { askVault, isBehind, redirectOf, urlOf, type VaultAnswer } from '../../shared/vault/ask-vault.ts';
 import { LONGEST_TIMER_MS } from '../clock.ts';
 import { SecretDeniedError, SecretNotFoundError, SourceUnreachableError } from '../errors.ts';
 import type { Timing } from './keep-alive.ts';
@@ -16,7 +16,8 @@ export interface VaultApiOptions {
 
 /**
  * A request; `path` without `/v1/`. Gives the answer's JSON, undefined where there is none. One that is `repeatable` is sent up
- * to three times, where Vault doesn't answer or has a fault: not what makes something, as a login of a database.
+ * to three times, where Vault doesn't answer or has a fault: not what makes something, as a login of a database. Each is, where a
+ * standby has not caught up yet (412), which has done nothing.
  *
  * @throws SecretNotFoundError (404, or a path with a part that is empty, `.` or `..`), SecretDeniedError (400, 403: no retry
  * helps), SourceUnreachableError (no answer, sealed, standby, a redirect, a fault of Vault's). None holds the request, the token
@@ -45,8 +46,9 @@ export function vaultApi({
     const signal = AbortSignal.timeout(Math.min(timeoutMs, LONGEST_TIMER_MS));
     const send = () => askVault(url, { method, signal, token, namespace, body });
     let answer = await send();
-    for (const most of repeatable ? PAUSES_MS : []) {
-      if ((answer && answer.status < 500) || signal.aborted) break;
+    for (const most of PAUSES_MS) {
+      const mayAskAgain = isBehind(answer) || (repeatable && (!answer || answer.status >= 500));
+      if (!mayAskAgain || signal.aborted) break;
       await wait(most * (0.5 + random() / 2), signal).catch(() => undefined);
       answer = await send();
     }

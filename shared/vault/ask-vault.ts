@@ -49,6 +49,12 @@ export async function askVault(
   }
 }
 
+/**
+ * Whether a performance standby of Vault Enterprise or HCP answered that has not heard of the token, or of a write, yet. It has
+ * done nothing, and soon has caught up.
+ */
+export const isBehind = (answer: VaultAnswer | undefined): boolean => answer?.status === 412;
+
 /** What to say of a redirect; undefined of any other answer. Names origins only: the rest may hold what was asked. */
 export function redirectOf(url: string, { status, location }: VaultAnswer): string | undefined {
   if (status < 300 || status > 399) return undefined;

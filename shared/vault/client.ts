@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { SecretValue } from '../credential/secret-value.ts';
 import type { VaultQuestion } from './ask-vault.ts';
 import { VaultDeniedError } from './errors.ts';
-import { listOf, parsed, vaultRequests } from './requests.ts';
+import { listOf, parsed, vaultRequests, type Wait } from './requests.ts';
 
 /** Gives what to send to which login path. */
 export type VaultLogin = () => Promise<{
@@ -95,9 +95,10 @@ export function connectVault(options: {
   /** Of HCP or Enterprise: where to log in, and where the mount is. Empty: the root namespace. */
   namespace?: string;
   timeoutMs?: number;
+  wait?: Wait;
 }): CandidVault {
-  const { address, namespace, mount, login, timeoutMs = 5_000 } = options;
-  const ask = vaultRequests({ address, namespace, timeoutMs });
+  const { address, namespace, mount, login, timeoutMs = 5_000, wait } = options;
+  const ask = vaultRequests({ address, namespace, timeoutMs, wait });
   let loggedIn: Promise<SecretValue> | undefined;
 
   const logIn = async () => {

@@ -2,7 +2,7 @@
 export class VaultSealedError extends Error {
   override readonly name = 'VaultSealedError';
 }
-/** The node that answered is a standby and does not serve this request. Worth a retry. */
+/** The node that answered is a standby and does not serve this request, or not yet. Worth a retry. */
 export class VaultStandbyError extends Error {
   override readonly name = 'VaultStandbyError';
 }

@@ -1,6 +1,7 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type * as z from 'zod';
 import type { SecretValue } from '../credential/secret-value.ts';
-import { askVault, redirectOf, urlOf, type VaultAnswer, type VaultQuestion } from './ask-vault.ts';
+import { askVault, isBehind, redirectOf, urlOf, type VaultAnswer, type VaultQuestion } from './ask-vault.ts';
 import {
   CasMismatchError,
   VaultDeniedError,
@@ -22,19 +23,35 @@ export type VaultRequest = (
   more?: { readonly token?: SecretValue | undefined; readonly body?: object | undefined },
 ) => Promise<unknown>;
 
+/** Milliseconds, before a standby that is behind is asked the second time and the third. */
+const PAUSES_MS = [200, 400];
+
+/** Milliseconds. Rejects when the signal aborts. */
+export type Wait = (ms: number, signal: AbortSignal) => Promise<void>;
+
 export function vaultRequests({
   address,
   namespace,
   timeoutMs,
+  wait = (ms, signal) => delay(ms, undefined, { signal }),
 }: {
   readonly address: string;
   readonly namespace?: string | undefined;
+  /** Milliseconds for a request, its repetitions included. */
   readonly timeoutMs: number;
+  readonly wait?: Wait | undefined;
 }): VaultRequest {
   return async (method, path, more) => {
     const url = urlOf(address, path);
     const signal = AbortSignal.timeout(timeoutMs);
-    return readOf(url, await askVault(url, { ...more, method, namespace, signal }));
+    const send = () => askVault(url, { ...more, method, namespace, signal });
+    let answer = await send();
+    for (const pause of PAUSES_MS) {
+      if (!isBehind(answer)) break;
+      await wait(pause, signal).catch(() => undefined);
+      answer = await send();
+    }
+    return readOf(url, answer);
   };
 }
 
@@ -67,7 +84,7 @@ function failureOf(status: number, body: unknown): Error {
   if (status === 403) return new VaultDeniedError('Vault refused the request');
   if (status === 400 && says('check-and-set')) return new CasMismatchError('The key changed meanwhile');
   if (status === 503 && says('sealed')) return new VaultSealedError('Vault is sealed');
-  if ([429, 472, 473, 474].includes(status) || says('standby')) {
+  if ([412, 429, 472, 473, 474].includes(status) || says('standby')) {
     return new VaultStandbyError('A standby node answered');
   }
   if (status >= 500) return new VaultUnreachableError(`Vault answered ${status}`);

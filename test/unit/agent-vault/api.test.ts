@@ -72,6 +72,7 @@ test.each<[string, Answer[]]>([
   ['the login meets a fault', [502, 500, 200]],
   ['the read gets no answer', [200, 'none', 200]],
   ['the read meets a fault twice', [200, 503, 503, 200]],
+  ['a standby has not heard of the token yet', [200, 412, 200]],
 ])('a secret is read at the first call, though %s', async (_, given) => {
   answers = given;
   const login = appRoleLogin({ roleId: 'role', secretId: SecretValue.of('secret-id') });
@@ -96,6 +97,20 @@ test('what makes something is asked for once: a login of a database might be mad
     SourceUnreachableError,
   );
   expect(asked).toHaveLength(1);
+});
+
+test('what makes something is asked for again where a standby was behind: that has made nothing', async () => {
+  answers = [412, 412, 200];
+  const api = vaultApi({ address, ...waiting });
+  await expect(api('GET', 'database/creds/billing')).resolves.toEqual(body);
+  expect(asked).toHaveLength(3);
+});
+
+test('a standby that stays behind is out of reach', async () => {
+  answers = [412];
+  const api = vaultApi({ address, ...waiting });
+  await expect(api('GET', 'database/creds/billing')).rejects.toThrow(SourceUnreachableError);
+  expect(asked).toHaveLength(3);
 });
 
 test.each<[string, Answer]>([

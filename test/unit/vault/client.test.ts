@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { appRoleLogin, connectVault, type Vault } from '../../../shared/vault/client.ts';
-import { VaultDeniedError } from '../../../shared/vault/errors.ts';
+import { VaultDeniedError, VaultStandbyError } from '../../../shared/vault/errors.ts';
 
 const forbidden = { status: 403, errors: ['permission denied'] };
 const login = appRoleLogin(async () => ({ roleId: 'role', secretId: 'secret' }));
@@ -19,12 +19,17 @@ let known: string | undefined;
 let loginIs: { status: number; errors: string[] } | undefined;
 /** What Vault answers to a path, for whatever token it knows. */
 let answers: Map<string, { status: number; errors: string[] }>;
+/** How many requests after each login a standby is behind for, and how many it still is. */
+let behindFor: number;
+let behind: number;
+let pauses: number[];
 /** Holds back the answer to a path until it resolves. */
 let gates: Map<string, Promise<void>>;
 
 beforeEach(async () => {
   [logins, borne, known, loginIs] = [0, [], undefined, undefined];
   [answers, gates, namespaces] = [new Map(), new Map(), []];
+  [behindFor, behind, pauses] = [0, 0, []];
   server = createServer(async (request, response) => {
     const path = request.url?.replace('/v1/', '') ?? '';
     namespaces.push(request.headers['x-vault-namespace']);
@@ -33,25 +38,49 @@ beforeEach(async () => {
       logins += 1;
       if (loginIs) return answer(loginIs.status, loginIs);
       known = `token-${logins}`;
+      behind = behindFor;
       return answer(200, { auth: { client_token: known } });
     }
     const token = String(request.headers['x-vault-token']);
     borne.push(token);
+    if (token === known && behind > 0) {
+      behind -= 1;
+      return answer(412, { errors: ['required index state not present'] });
+    }
     const failure = token === known ? answers.get(path) : forbidden;
     await gates.get(path);
     if (failure) return answer(failure.status, failure);
-    return answer(200, { data: { data: { path }, metadata: { version: 1 } } });
+    return answer(200, { data: { version: 1, data: { path }, metadata: { version: 1 } } });
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const at = server.address();
   if (at === null || typeof at === 'string') throw new Error('The server has no port');
   address = `http://127.0.0.1:${at.port}`;
-  vault = connectVault({ address, mount: 'secret', login });
+  const wait = async (ms: number) => void pauses.push(ms);
+  vault = connectVault({ address, mount: 'secret', login, wait });
 });
 afterEach(() => {
   vi.unstubAllEnvs();
   server.closeAllConnections();
   server.close();
+});
+
+test.each([1, 2])('a standby that has not heard of a login %i times is asked again', async (times) => {
+  behindFor = times;
+  await vault.readData('fine');
+  known = undefined;
+  expect(await vault.writeData('fine', {}, 1)).toBe(1);
+  expect(logins).toBe(2);
+  expect(pauses).toHaveLength(2 * times);
+});
+
+test('one that stays behind fails as a standby, its login stays in use', async () => {
+  behindFor = 9;
+  await expect(vault.readData('fine')).rejects.toThrow(VaultStandbyError);
+  expect(borne).toHaveLength(3);
+  behind = 0;
+  await vault.readData('fine');
+  expect(logins).toBe(1);
 });
 
 test.each([
