@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { SecretsProvider } from '@aws-lambda-powertools/parameters/secrets';
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import middy from '@middy/core';
@@ -155,7 +157,7 @@ async function memoryOfMany(): Promise<Figure> {
   };
   await using agent = createAgentSecrets({ agentId: 'bench', source, maxEntries: 10_000 });
   const used = () => {
-    globalThis.gc?.();
+    collectGarbage();
     const { heapUsed, arrayBuffers } = process.memoryUsage();
     return heapUsed + arrayBuffers;
   };
@@ -163,6 +165,10 @@ async function memoryOfMany(): Promise<Figure> {
   for (let index = 0; index < 10_000; index += 1) await agent.get(`agents/${index}/credentials`);
   return figure('Memory of 10,000 secrets', Math.round((used() - before) / 1e6), 'MB', 'shown', true);
 }
+
+setFlagsFromString('--expose-gc');
+/** What was garbage before is no memory of theirs. */
+const collectGarbage: () => void = runInNewContext('gc');
 
 const round = (ratio: number) => Number(ratio.toFixed(2));
 

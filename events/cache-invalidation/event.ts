@@ -2,8 +2,8 @@ import * as z from 'zod';
 import { instant, ofSecret, versionId } from '../contract.ts';
 
 /**
- * The SNS message that tells an agent to drop what it cached of a secret. `graceEndsAt` is there only where the superseded
- * version is known to work until then; without it, the agent should refetch at once.
+ * The SNS message that tells an agent to drop what it cached of a secret. Keyturn's own agent reads it again at once. Other consumers
+ * may take their time until `graceEndsAt`, which is there only where the superseded version is known to work until then.
  */
 export const cacheInvalidation = z.strictObject({
   ...ofSecret,

@@ -23,7 +23,7 @@ const environment = parsed(
       STATE_TABLE_NAME: z.string().min(1),
       ALERT_TOPIC_ARN: z.string().min(1),
       KEYTURN_STAGE: z.string().min(1),
-      RUNBOOK_URL: z.string(),
+      RUNBOOK_URL: z.string().min(1),
       HEALTH_WINDOW: z.coerce.number().int().min(1).max(60),
       HEALTH_FAILURES: z.coerce.number().int().min(1),
     })

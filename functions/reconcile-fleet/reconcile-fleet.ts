@@ -25,6 +25,9 @@ export const kinds: readonly Kind[] = [
   rotationOverdue,
 ];
 
+/** Runs that continue each other within an hour, until the next one begins anyway. */
+const rounds = 4;
+
 export const reconcileRequest = z.strictObject({
   action: z.literal('reconcile'),
   /** Only look: nothing is written, and nobody is told. */
@@ -34,7 +37,7 @@ export const reconcileRequest = z.strictObject({
   /** One of the hourly runs, not a person's command. */
   isScheduled: z.boolean().default(false),
   /** Which run this is of those that continue each other. */
-  round: z.int().min(1).max(10).default(1),
+  round: z.int().min(1).max(rounds).default(1),
 });
 export type ReconcileRequest = z.output<typeof reconcileRequest>;
 
@@ -143,9 +146,6 @@ async function settled(
     return undefined;
   }
 }
-
-/** Runs that continue each other within an hour, until the next one begins anyway. */
-const rounds = 4;
 
 /** What an hourly run that had not enough time asks for. A person's command asks again by itself. */
 export function nextRound(

@@ -24,7 +24,7 @@ const environment = parsed(
     EVENT_BUS_NAME: z.string().min(1),
     ALERT_TOPIC_ARN: z.string().min(1),
     KEYTURN_STAGE: z.string().min(1),
-    RUNBOOK_URL: z.string(),
+    RUNBOOK_URL: z.string().min(1),
     MIRROR_DIGEST_SECRET: z.string().min(1),
     OWN_SECRET_ARNS: z.string().min(1),
   }),

@@ -2,7 +2,8 @@ import { inspect } from 'node:util';
 import { InvalidSecretError } from './errors.ts';
 import { SecretValue } from './secret-value.ts';
 
-type Json = null | boolean | number | string | readonly Json[] | { readonly [field: string]: Json };
+/** What JSON can hold. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [field: string]: Json };
 export type JsonObject = { readonly [field: string]: Json };
 
 /** Secrets Manager's own limit, in bytes of UTF-8. */

@@ -10,9 +10,12 @@ import {
   SecretsManagerClient,
   TagResourceCommand,
 } from '@aws-sdk/client-secrets-manager';
+import { type Json, SecretJson } from '../credential/secret-json.ts';
+import { SecretValue } from '../credential/secret-value.ts';
+import { called } from '../secrets-manager/errors.ts';
 import { agentId as declaredAgentId } from './declaration.ts';
 
-/** The agent's id can't be part of a secret's name, of a queue's and of a role's. Nothing was changed. */
+/** The agent's id, or the name of its secret, can't be part of names in AWS; the message says which. Nothing was changed. */
 export class InvalidAgentIdError extends Error {
   override readonly name = 'InvalidAgentIdError';
 }
@@ -25,16 +28,16 @@ export class AgentSecretTakenError extends Error {
 /** How an agent's secret is made. */
 export interface AgentSecretOptions {
   /** Default: 30. */
-  readonly rotationDays?: number;
+  readonly rotationDays?: number | undefined;
   /** The deployment's output `RotateSecretFunctionArn`. Without it the secret isn't rotated. */
-  readonly rotationFunctionArn?: string;
+  readonly rotationFunctionArn?: string | undefined;
   /** The deployment's output `SecretsKeyArn`. Default: the account's own key of Secrets Manager. */
-  readonly kmsKeyId?: string;
+  readonly kmsKeyId?: string | undefined;
   /** The secret is named `agents/{agentId}/{name}`. Default: `credentials`. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** More tags, such as `keyturn:grace` and `keyturn:mirror`. */
-  readonly tags?: Readonly<Record<string, string>>;
-  readonly client?: SecretsManagerClient;
+  readonly tags?: Readonly<Record<string, string>> | undefined;
+  readonly client?: SecretsManagerClient | undefined;
 }
 
 /** An agent's secret, and what had to be done for it to be so. */
@@ -52,34 +55,36 @@ const SECRET_NAME = /^[A-Za-z0-9_-]{1,64}$/;
  * done; a value that is there stays, for it may have been rotated since.
  *
  * @param secrets the JSON object to begin with: a credential in AWS's documented shape, or several under names.
- * @throws InvalidAgentIdError, AgentSecretTakenError, and what Secrets Manager throws.
+ * @throws InvalidAgentIdError, AgentSecretTakenError, InvalidSecretError where it is too large, SecretsManagerError
  * @example
  * await createAgentSecret('billing-7', { engine: 'postgres', host, username, password, masterarn }, { rotationDays: 30, rotationFunctionArn });
  */
 export async function createAgentSecret(
   agentId: string,
-  secrets: Readonly<Record<string, unknown>>,
+  secrets: Readonly<Record<string, Json | SecretValue>>,
   options: AgentSecretOptions = {},
 ): Promise<AgentSecret> {
   const { client = new SecretsManagerClient(), kmsKeyId, tags = {} } = options;
   const name = checkedSecretName(agentId, options.name);
   const wanted = { ...tags, agent_id: agentId, ...MANAGED };
-  const created = await client
-    .send(
-      new CreateSecretCommand({
-        Name: name,
-        SecretString: JSON.stringify(secrets),
-        Tags: Object.entries(wanted).map(([Key, Value]) => ({ Key, Value })),
-        ...(kmsKeyId !== undefined && { KmsKeyId: kmsKeyId }),
-      }),
-    )
-    .catch((error: unknown) => {
+  const value = SecretJson.parse(SecretValue.of('{}')).with(secrets).serialize();
+  const create = new CreateSecretCommand({
+    Name: name,
+    SecretString: value.reveal(),
+    Tags: Object.entries(wanted).map(([Key, Value]) => ({ Key, Value })),
+    ...(kmsKeyId !== undefined && { KmsKeyId: kmsKeyId }),
+  });
+  const created = await called('CreateSecret', () =>
+    client.send(create).catch((error: unknown) => {
       // The second: it exists and is being deleted, which is seen below.
       if (error instanceof ResourceExistsException || error instanceof InvalidRequestException)
         return undefined;
       throw error;
-    });
-  const secret = await client.send(new DescribeSecretCommand({ SecretId: name }));
+    }),
+  );
+  const secret = await called('DescribeSecret', () =>
+    client.send(new DescribeSecretCommand({ SecretId: name })),
+  );
   assertOurs(secret, agentId);
   const arn = secret.ARN ?? name;
   return {
@@ -96,7 +101,7 @@ export async function createAgentSecret(
  * Deletes an agent's secret: nobody can read it from here on, and for `recoveryDays` (7 to 30; default: 30) it can be restored.
  * Its logins in the target stay as they are. Gives whether there was one to delete.
  *
- * @throws InvalidAgentIdError, AgentSecretTakenError, and what Secrets Manager throws.
+ * @throws InvalidAgentIdError, AgentSecretTakenError, SecretsManagerError
  */
 export async function deleteAgentSecret(
   agentId: string,
@@ -105,20 +110,25 @@ export async function deleteAgentSecret(
     name,
     recoveryDays = 30,
   }: Pick<AgentSecretOptions, 'client' | 'name'> & {
-    readonly recoveryDays?: number;
+    readonly recoveryDays?: number | undefined;
   } = {},
 ): Promise<boolean> {
   const secretId = checkedSecretName(agentId, name);
-  try {
-    const secret = await client.send(new DescribeSecretCommand({ SecretId: secretId }));
-    if (secret.DeletedDate) return false;
-    assertOurs(secret, agentId);
-    await client.send(new DeleteSecretCommand({ SecretId: secretId, RecoveryWindowInDays: recoveryDays }));
-    return true;
-  } catch (error) {
-    if (error instanceof ResourceNotFoundException) return false;
-    throw error;
-  }
+  /** Undefined where there is none. */
+  const ifThere = <T>(operation: string, call: () => Promise<T>) =>
+    called(operation, () =>
+      call().catch((error: unknown) => {
+        if (error instanceof ResourceNotFoundException) return undefined;
+        throw error;
+      }),
+    );
+  const secret = await ifThere('DescribeSecret', () =>
+    client.send(new DescribeSecretCommand({ SecretId: secretId })),
+  );
+  if (!secret || secret.DeletedDate) return false;
+  assertOurs(secret, agentId);
+  const deletion = new DeleteSecretCommand({ SecretId: secretId, RecoveryWindowInDays: recoveryDays });
+  return (await ifThere('DeleteSecret', () => client.send(deletion))) !== undefined;
 }
 
 function checkedSecretName(agentId: string, name = 'credentials'): string {
@@ -156,7 +166,7 @@ async function tagged(
   const missing = Object.entries(wanted).filter(([key, value]) => has.get(key) !== value);
   if (missing.length === 0) return false;
   const Tags = missing.map(([Key, Value]) => ({ Key, Value }));
-  await client.send(new TagResourceCommand({ SecretId: arn, Tags }));
+  await called('TagResource', () => client.send(new TagResourceCommand({ SecretId: arn, Tags })));
   return true;
 }
 
@@ -173,13 +183,12 @@ async function rotated(
     secret.RotationLambdaARN === rotationFunctionArn &&
     secret.RotationRules?.AutomaticallyAfterDays === rotationDays;
   if (isOn) return false;
-  await client.send(
-    new RotateSecretCommand({
-      SecretId: arn,
-      RotationLambdaARN: rotationFunctionArn,
-      RotationRules: { AutomaticallyAfterDays: rotationDays },
-      RotateImmediately: false,
-    }),
-  );
+  const turnOn = new RotateSecretCommand({
+    SecretId: arn,
+    RotationLambdaARN: rotationFunctionArn,
+    RotationRules: { AutomaticallyAfterDays: rotationDays },
+    RotateImmediately: false,
+  });
+  await called('RotateSecret', () => client.send(turnOn));
   return true;
 }

@@ -1,6 +1,7 @@
 // What `keyturn apply`, `provision` and `deprovision` are made of, for programs.
 export { AwsCallError } from '../aws/errors.ts';
 export { InvalidSecretError } from '../credential/errors.ts';
+export type { Json } from '../credential/secret-json.ts';
 export { SecretValue } from '../credential/secret-value.ts';
 export { NoCurrentVersionError } from '../rotation/errors.ts';
 export {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { beforeEach, expect, test } from 'vitest';
 import { createEngine } from '../../../local/secrets-manager/engine.ts';
+import { SecretValue } from '../../../shared/credential/secret-value.ts';
 import {
   AgentSecretTakenError,
   createAgentSecret,
@@ -115,14 +116,35 @@ test.each([
   expect(calls).toEqual([]);
 });
 
-test('whatever an agent is called, its secret stays below agents/ and within its own folder', async () => {
+test('whatever an agent is called, its secret is one of its own folder below agents/, or there is none', async () => {
+  const likely = fc.stringMatching(/^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]?$/);
   await fc.assert(
-    fc.asyncProperty(fc.string(), async (agentId) => {
+    fc.asyncProperty(fc.oneof(fc.string(), likely), async (agentId) => {
       calls = [];
       const outcome = await createAgentSecret(agentId, credential, { client: client() }).catch(
         (error) => error,
       );
-      expect(outcome instanceof InvalidAgentIdError || /^[a-z0-9-]+$/.test(agentId)).toBe(true);
+      if (outcome instanceof InvalidAgentIdError) expect(calls).toEqual([]);
+      else expect(outcome.arn).toMatch(new RegExp(`:secret:agents/${agentId}/credentials-.{6}$`));
     }),
   );
+});
+
+test('what it holds may be wrapped, and is stored as it is', async () => {
+  const more = { client: client() };
+  await createAgentSecret('billing-7', { ...credential, password: SecretValue.of('wrapped') }, more);
+  const { SecretString = '' } = await engine.GetSecretValue({ SecretId });
+  expect(JSON.parse(SecretString)).toEqual({ ...credential, password: 'wrapped' });
+  const huge = createAgentSecret('billing-8', { note: 'x'.repeat(65_536) }, more);
+  await expect(huge).rejects.toMatchObject({ name: 'InvalidSecretError' });
+});
+
+test('what Secrets Manager refuses is told by its code, without the request', async () => {
+  failsAt = 1;
+  const refused = await create().catch((error) => error);
+  expect(refused).toMatchObject({
+    name: 'SecretsManagerError',
+    message: expect.stringContaining('CreateSecret'),
+  });
+  expect(refused.cause).toBeUndefined();
 });
