@@ -193,21 +193,27 @@ function strangersIn(
   admin: string,
 ): readonly Difference[] {
   const names = [group, ...logins];
-  return all.flatMap((each): readonly Difference[] => {
-    const { role, member, grantor } = each;
+  const isStranger = ({ role, member, admin: mayGrant, inherits, sets, expires }: Membership) => {
     const isDeclared = role === group && logins.includes(member);
-    const isGuest = hasGuests && role === group && each.expires && !each.admin;
-    const isMaker = member === admin || (each.admin && !each.inherits && !each.sets);
-    if (isDeclared || isGuest || (names.includes(role) && isMaker && !names.includes(member))) return [];
-    return [
-      {
-        line: `- ${member}: member of ${role}`,
-        statements: [
-          `REVOKE ${identifier(role)} FROM ${identifier(member)} GRANTED BY ${identifier(grantor)} CASCADE`,
+    const isGuest = hasGuests && role === group && expires && !mayGrant;
+    const isMaker = member === admin || (mayGrant && !inherits && !sets);
+    return !isDeclared && !isGuest && !(names.includes(role) && isMaker && !names.includes(member));
+  };
+  const strangers = all.filter(isStranger);
+  /** Goes with the right by which it was granted. Who doesn't have the grantor's own rights could not take it back by name. */
+  const goesAlong = ({ role, grantor }: Membership) => {
+    const rights = all.filter((each) => each.role === role && each.member === grantor && each.admin);
+    const isLost = (each: Membership) => logins.includes(each.member) || strangers.includes(each);
+    return rights.length > 0 && rights.every(isLost);
+  };
+  return strangers.map((each) => ({
+    line: `- ${each.member}: member of ${each.role}`,
+    statements: goesAlong(each)
+      ? []
+      : [
+          `REVOKE ${identifier(each.role)} FROM ${identifier(each.member)} GRANTED BY ${identifier(each.grantor)} CASCADE`,
         ],
-      },
-    ];
-  });
+  }));
 }
 
 async function currentUser(connection: Connection): Promise<string> {

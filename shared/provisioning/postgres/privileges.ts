@@ -256,23 +256,33 @@ function heldTarget({
 }
 
 /** Kinds of things that a declaration knows no privileges of, by PostgreSQL's own names, and GRANT's word for them. */
-const otherKinds: Readonly<Record<string, string>> = {
-  function: 'ROUTINE',
-  procedure: 'ROUTINE',
-  aggregate: 'ROUTINE',
-  type: 'TYPE',
-  language: 'LANGUAGE',
-  'foreign-data wrapper': 'FOREIGN DATA WRAPPER',
-  server: 'FOREIGN SERVER',
-  'large object': 'LARGE OBJECT',
-  tablespace: 'TABLESPACE',
-  database: 'DATABASE',
-  'parameter ACL': 'PARAMETER',
-};
+const otherKinds: ReadonlyMap<string, string> = new Map([
+  ['function', 'ROUTINE'],
+  ['procedure', 'ROUTINE'],
+  ['aggregate', 'ROUTINE'],
+  ['type', 'TYPE'],
+  ['language', 'LANGUAGE'],
+  ['foreign-data wrapper', 'FOREIGN DATA WRAPPER'],
+  ['server', 'FOREIGN SERVER'],
+  ['large object', 'LARGE OBJECT'],
+  ['tablespace', 'TABLESPACE'],
+  ['database', 'DATABASE'],
+  ['parameter ACL', 'PARAMETER'],
+]);
 
 const otherRow = z.object({ kind: z.string(), identity: z.string(), grantee: z.string() });
 
-/** PostgreSQL notes on which things a role has a privilege; of these kinds none is declared. */
+/** PostgreSQL notes a privilege on a kind of thing that Keyturn doesn't know: somebody has to take it back. */
+export class UnknownPrivilegeError extends Error {
+  override readonly name = 'UnknownPrivilegeError';
+}
+
+/**
+ * PostgreSQL notes on which things a role has a privilege; of these kinds none is declared. It notes the memberships that the role
+ * granted in the same way, which go with the right to grant them.
+ *
+ * @throws UnknownPrivilegeError
+ */
 async function otherDifferences(
   connection: Connection,
   roles: readonly string[],
@@ -283,18 +293,29 @@ async function otherDifferences(
          pg_identify_object(d.classid, d.objid, d.objsubid) i
        WHERE d.refclassid = 'pg_authid'::regclass AND r.rolname = ANY($1) AND d.deptype = 'a'
          AND d.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
-         AND d.classid <> ALL (ARRAY['pg_class'::regclass, 'pg_namespace'::regclass, 'pg_default_acl'::regclass])
+         AND d.classid <> ALL (ARRAY['pg_class'::regclass, 'pg_namespace'::regclass, 'pg_default_acl'::regclass,
+           'pg_auth_members'::regclass])
          AND NOT (d.classid = 'pg_database'::regclass
            AND d.objid = (SELECT oid FROM pg_database WHERE datname = current_database()))`,
     [roles],
   );
-  return z
-    .array(otherRow)
-    .parse(rows)
-    .map(({ kind, identity, grantee }) => ({
-      line: `- ${grantee}: everything on ${kind} ${identity}`,
-      statements: [
-        `REVOKE ALL ON ${otherKinds[kind] ?? kind.toUpperCase()} ${identity} FROM ${identifier(grantee)} CASCADE`,
-      ],
-    }));
+  return z.array(otherRow).parse(rows).map(takingBack);
+}
+
+/**
+ * Everything that a role has on a thing of a kind that no declaration knows.
+ *
+ * @throws UnknownPrivilegeError
+ */
+export function takingBack({ kind, identity, grantee }: z.output<typeof otherRow>): Difference {
+  const word = otherKinds.get(kind);
+  if (word === undefined) {
+    throw new UnknownPrivilegeError(
+      `${grantee} has a privilege on ${kind} ${identity}, a kind that Keyturn doesn't know: take it back by hand`,
+    );
+  }
+  return {
+    line: `- ${grantee}: everything on ${kind} ${identity}`,
+    statements: [`REVOKE ALL ON ${word} ${identity} FROM ${identifier(grantee)} CASCADE`],
+  };
 }

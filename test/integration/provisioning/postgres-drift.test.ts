@@ -102,6 +102,63 @@ describe('what differs from the declaration is found and made so again', () => {
   });
 });
 
+describe('a login that was let to pass its group on, and did', () => {
+  const accomplicesOf = (number: number) => [`accomplice_${number}`, `second_${number}`];
+
+  /** The login has the right to grant its group; two others have the group by it, one of them by the other. */
+  async function passedOn(one: Awaited<ReturnType<typeof agent>>, byAdmin: string) {
+    const { id, number, query } = one;
+    const [first, second] = accomplicesOf(number);
+    await query(`CREATE ROLE ${first} LOGIN; CREATE ROLE ${second} LOGIN;
+      SET ROLE ${byAdmin}; GRANT "${id}" TO "${id}_a" WITH ADMIN OPTION; RESET ROLE;
+      SET ROLE "${id}_a"; GRANT "${id}" TO ${first} WITH ADMIN OPTION; RESET ROLE;
+      SET ROLE ${first}; GRANT "${id}" TO ${second}`);
+  }
+
+  async function expectMended({ id, number, query, plan, apply }: Awaited<ReturnType<typeof agent>>) {
+    expect((await plan())[0]?.diff).toEqual([
+      `- ${id}_a: the right to grant ${id}`,
+      ...accomplicesOf(number).map((each) => `- ${each}: member of ${id}`),
+    ]);
+    await apply();
+    expect(await plan()).toEqual([]);
+    for (const each of accomplicesOf(number)) {
+      expect(await query(`SELECT pg_has_role('${each}', '${id}', 'MEMBER') AS is`)).toEqual([{ is: false }]);
+    }
+  }
+
+  it('loses the right, and the others the group', async () => {
+    const one = await agent();
+    await one.apply();
+    await passedOn(one, 'admin');
+    await expectMended(one);
+  });
+
+  it('by an admin that is no superuser too', async () => {
+    const one = await agent();
+    const { number, query, engine, adminSecretArn, database } = one;
+    const admin = `no_superuser_${number}`;
+    await query(`CREATE ROLE ${admin} LOGIN CREATEROLE PASSWORD 'admin';
+      ALTER SCHEMA app OWNER TO ${admin}; ALTER TABLE app.orders OWNER TO ${admin};
+      ALTER TABLE app.customers OWNER TO ${admin}`);
+    const SecretString = loginOn(server, admin, 'admin', { dbname: database }).serialize().reveal();
+    await engine.PutSecretValue({ SecretId: adminSecretArn, SecretString });
+    await one.apply();
+    await passedOn(one, admin);
+    await expectMended(one);
+  });
+
+  it('takes it from them where one of them has the right to grant it from somebody else as well', async () => {
+    const one = await agent();
+    await one.apply();
+    await passedOn(one, 'admin');
+    const [first] = accomplicesOf(one.number);
+    await one.query(`GRANT "${one.id}" TO ${first} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE`);
+    await one.apply();
+    expect(await one.plan()).toEqual([]);
+  });
+});
+
 describe('logins that Vault makes', () => {
   const guests = (declaration: Declaration, vault: object): Declaration =>
     readDeclaration({ ...declaration, vault });
