@@ -109,8 +109,9 @@ function described(issue: z.core.$ZodIssue): string {
     case 'too_big':
       return `${field}: expected at most ${issue.maximum}`;
     case 'invalid_format':
-      return `${field}: wrong format (${issue.format})`;
-    // A refinement of ours, so the words are ours too.
+      // Of a pattern of ours the words are ours too.
+      return `${field}: ${issue.format === 'regex' ? issue.message : `wrong format (${issue.format})`}`;
+    // As are those of a refinement.
     case 'custom':
       return `${field}: ${issue.message}`;
     default:

@@ -8,7 +8,7 @@ export const findingOpened = busContract(
   z.strictObject({
     ...ofSecret,
     /** `docs/runbook/{kind}.md` is its page. */
-    kind: z.string().regex(/^[a-z-]{1,64}$/),
+    kind: z.string().regex(/^[a-z-]{1,64}$/, 'expected a kind of finding'),
     outcome: findingOutcome,
     foundAt: instant,
   }),

@@ -8,7 +8,7 @@ export const mirrorDriftDetected = busContract(
   z.strictObject({
     ...ofSecret,
     /** `docs/runbook/{kind}.md` is its page. */
-    kind: z.string().regex(/^mirror-[a-z-]{1,57}$/),
+    kind: z.string().regex(/^mirror-[a-z-]{1,57}$/, 'expected a kind of finding of mirrors'),
     /** In the KV mount. */
     path: z.string().min(1).max(512),
     /** The version that the mirror said it held, and AWSCURRENT's. */

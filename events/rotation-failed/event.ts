@@ -8,7 +8,7 @@ export const rotationFailed = busContract(
     ...ofSecret,
     rotationId: versionId,
     step: z.enum(['createSecret', 'setSecret', 'testSecret', 'finishSecret']),
-    errorClass: z.string().regex(/^[A-Za-z][A-Za-z0-9]{0,127}$/),
+    errorClass: z.string().regex(/^[A-Za-z][A-Za-z0-9]{0,127}$/, 'expected the class of an error'),
     failedAt: instant,
   }),
 );

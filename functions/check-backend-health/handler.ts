@@ -64,7 +64,7 @@ const vault = connectVault({
 const request = z.object({
   id: z
     .string()
-    .regex(/^[\w-]{1,64}$/)
+    .regex(/^[\w-]{1,64}$/, 'expected 1 to 64 of A-Z, a-z, 0-9, _ and -')
     .optional(),
 });
 

@@ -20,7 +20,7 @@ const rotationEvent = z.object({
   SecretId: z
     .string()
     .max(2_048)
-    .regex(/^[\w/+=.@:-]+$/),
+    .regex(/^[\w/+=.@:-]+$/, 'expected the name or ARN of a secret'),
   ClientRequestToken: versionId,
   RotationToken: z.string().min(36).max(256).optional(),
 });

@@ -152,7 +152,7 @@ test.each([
   [
     'an error class that is a sentence',
     { ...failed, detail: { ...failed.detail, errorClass: 'password hunter2 refused' } },
-    'detail.errorClass: wrong format (regex)',
+    'detail.errorClass: expected the class of an error',
   ],
 ])('%s fails, says what is wrong and changes nothing', async (_, event, said) => {
   const failure = hear(event);

@@ -72,7 +72,7 @@ export const wrongShapes: readonly [string, unknown, string][] = [
   [
     'an ARN of something else',
     { ...labelUpdated(current), resources: ['hunter2'] },
-    'resources.0: wrong format (regex)',
+    'resources.0: expected the ARN of a secret',
   ],
   [
     'a version that is no version',

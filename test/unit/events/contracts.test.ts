@@ -54,7 +54,7 @@ test('a failed rotation says the class of its error, and no message fits into it
     'Rotation Failed',
   );
   expect(() => rotationFailed.of({ ...fields, errorClass: 'refused hunter2' })).toThrow(
-    'errorClass: wrong format (regex)',
+    'errorClass: expected the class of an error',
   );
   expect(() => rotationFailed.of({ ...fields, errorClass: 'refused hunter2' })).not.toThrow(/hunter2/);
 });
