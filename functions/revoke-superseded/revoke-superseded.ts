@@ -3,6 +3,7 @@ import pMap from 'p-map';
 import { parsed } from '../../events/contract.ts';
 import { credentialRevoked } from '../../events/credential-revoked/event.ts';
 import { graceEnded } from '../../events/grace-ended/event.ts';
+import type { IsAdminSecret } from '../../shared/credential/admin-secrets.ts';
 import { adminArnOf, type CredentialEntry, credentialsIn } from '../../shared/credential/credentials-in.ts';
 import { InvalidSecretError } from '../../shared/credential/errors.ts';
 import type { SecretJson } from '../../shared/credential/secret-json.ts';
@@ -29,6 +30,8 @@ export class InGraceError extends Error {
 
 export interface RevokeSupersededDependencies {
   readonly secretsManager: SecretsManagerClient;
+  /** Asked before the secret that `masterarn` names is read. */
+  readonly isAdminSecret: IsAdminSecret;
   readonly bus: EventBus;
   readonly log: { info(message: string, fields: Record<string, string>): void };
   readonly count: Count;
@@ -120,12 +123,12 @@ type Versions = Omit<Revocation, 'superseded' | 'admin'>;
 async function revoke(
   entry: CredentialEntry,
   { kept, earlier, ...facts }: Versions,
-  { secretsManager }: RevokeSupersededDependencies,
+  { secretsManager, isAdminSecret }: RevokeSupersededDependencies,
 ): Promise<'revoked' | 'in use'> {
   const { field, engine, credential } = entry;
   const here = (values: readonly SecretJson[]) =>
     values.flatMap((value) => (field === undefined ? value : (value.nested(field) ?? [])));
-  const adminArn = adminArnOf(entry);
+  const adminArn = adminArnOf(entry, isAdminSecret);
   // A login that can't have a twin was given a new password in its place, so the superseded one is refused already.
   if (adminArn === undefined) return 'in use';
   const admin = await readVersion(secretsManager, adminArn, { stage: 'AWSCURRENT' });

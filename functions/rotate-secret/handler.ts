@@ -5,6 +5,7 @@ import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import middy from '@middy/core';
 import * as z from 'zod';
 import { parsed } from '../../events/contract.ts';
+import { adminSecretsLike } from '../../shared/credential/admin-secrets.ts';
 import { eventBus } from '../../shared/notification/event-bus.ts';
 import { counting } from '../../shared/observability/metrics.ts';
 import { observed } from '../../shared/observability/observed.ts';
@@ -15,6 +16,7 @@ const environment = parsed(
   'The environment of rotate-secret',
   z.object({
     EVENT_BUS_NAME: z.string().min(1),
+    ADMIN_SECRETS: z.string().min(1),
     /** ARNs with commas between them; empty: no list. */
     ALLOWED_SECRETS: z
       .string()
@@ -28,6 +30,7 @@ const client = { customUserAgent: 'keyturn/rotate-secret' };
 const secretsManager = new SecretsManagerClient(client);
 const dependencies = {
   secretsManager,
+  isAdminSecret: adminSecretsLike(environment.ADMIN_SECRETS),
   bus: eventBus(new EventBridgeClient(client), environment.EVENT_BUS_NAME),
   allowedSecrets: environment.ALLOWED_SECRETS.length > 0 ? environment.ALLOWED_SECRETS : undefined,
   log,

@@ -1,4 +1,5 @@
-import { InvalidSecretError } from './errors.ts';
+import type { IsAdminSecret } from './admin-secrets.ts';
+import { AdminSecretNotAllowedError, InvalidSecretError } from './errors.ts';
 import type { SecretJson } from './secret-json.ts';
 
 /** A credential in a secret: the whole of it, or one of its fields. */
@@ -37,16 +38,20 @@ export function withCredentials(secret: SecretJson, entries: readonly Credential
 /**
  * The secret that holds the admin's credential: `masterarn`. It must be an ARN: a name could be that of another secret tomorrow.
  *
- * @throws InvalidSecretError
+ * @throws InvalidSecretError, AdminSecretNotAllowedError
  */
-export function adminArnOf({ field, credential }: CredentialEntry): string | undefined {
+export function adminArnOf(
+  { field, credential }: CredentialEntry,
+  isAdminSecret: IsAdminSecret,
+): string | undefined {
   const { masterarn } = credential.reveal();
   if (masterarn === undefined) return undefined;
-  if (typeof masterarn === 'string' && masterarn.startsWith('arn:')) return masterarn;
-  throw new InvalidSecretError(
-    field === undefined ? 'masterarn' : `${field}.masterarn`,
-    'the ARN of a secret',
-  );
+  const path = field === undefined ? 'masterarn' : `${field}.masterarn`;
+  if (typeof masterarn !== 'string' || !masterarn.startsWith('arn:')) {
+    throw new InvalidSecretError(path, 'the ARN of a secret');
+  }
+  if (!isAdminSecret(masterarn)) throw new AdminSecretNotAllowedError(path);
+  return masterarn;
 }
 
 function entry(field: string | undefined, credential: SecretJson): CredentialEntry[] {

@@ -47,8 +47,8 @@ const postgres = z
     adminSecretArn: z
       .string()
       .regex(
-        /^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+$/,
-        'expected the ARN of a secret',
+        /^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:(?!agents\/)[\w/+=.@!-]+$/,
+        "expected the ARN of an admin's secret",
       )
       .describe('ARN of the secret whose login makes the roles'),
     engine: z.enum(['postgres', 'aurora-postgresql']).default('postgres'),

@@ -1,4 +1,5 @@
 import type { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import type { IsAdminSecret } from '../credential/admin-secrets.ts';
 
 /** In the order in which Secrets Manager asks for them. */
 export const steps = ['createSecret', 'setSecret', 'testSecret', 'finishSecret'] as const;
@@ -14,6 +15,8 @@ export interface Rotation {
 
 export interface RotationParts {
   readonly secretsManager: SecretsManagerClient;
+  /** Asked before the secret that `masterarn` names is read. */
+  readonly isAdminSecret: IsAdminSecret;
   /** Waits before a read, in milliseconds: Secrets Manager's reads are eventually consistent. */
   readonly pause: (ms: number) => Promise<unknown>;
   /** Secrets Manager's own time, by which versions are dated. */

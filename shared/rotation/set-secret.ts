@@ -23,11 +23,11 @@ const earlierVersions = 10;
  */
 export async function setSecret(rotation: Rotation, parts: RotationParts): Promise<void> {
   const { secretArn } = rotation;
-  const { secretsManager } = parts;
+  const { secretsManager, isAdminSecret } = parts;
   const pending = await pendingVersion(rotation, parts);
   if (!pending) return;
   const entries = credentialsIn(pending.value);
-  const admins = entries.flatMap((entry) => adminArnOf(entry) ?? []);
+  const admins = entries.flatMap((entry) => adminArnOf(entry, isAdminSecret) ?? []);
   const values = await readCurrentOf(secretsManager, [secretArn, ...admins]);
   const shown = values.get(secretArn);
   if (!shown) throw new NoCurrentVersionError();
@@ -35,7 +35,7 @@ export async function setSecret(rotation: Rotation, parts: RotationParts): Promi
     ? await currentById(rotation, entries, parts)
     : shown;
   for (const entry of entries) {
-    const adminArn = adminArnOf(entry);
+    const adminArn = adminArnOf(entry, isAdminSecret);
     const admin = adminArn === undefined ? undefined : values.get(adminArn);
     if (adminArn !== undefined && !admin) throw new NoCurrentVersionError('The admin secret (masterarn)');
     await rotatorOf(entry.engine).apply({

@@ -7,7 +7,7 @@ import { rotateSecret } from '../../functions/rotate-secret/rotate-secret.ts';
 import { createEngine, type Engine } from '../../local/secrets-manager/engine.ts';
 import { SecretJson } from '../../shared/credential/secret-json.ts';
 import { SecretValue } from '../../shared/credential/secret-value.ts';
-import { clientOf, putSecrets } from '../integration/rotation/in-process.ts';
+import { clientOf, isAdminSecret, putSecrets } from '../integration/rotation/in-process.ts';
 import { agentOn, loginOn, postgresForTests } from '../integration/rotation/setting.ts';
 import { leaksOf, shown } from './canary.ts';
 
@@ -62,6 +62,7 @@ function eavesdropper() {
     count: note,
     pause: async () => undefined,
     allowedSecrets: undefined,
+    isAdminSecret,
   };
   return { heard, note, parts };
 }

@@ -19,6 +19,7 @@ import {
 } from '../../integration/reconciliation/fleet.ts';
 import { schedulerClientOf } from '../../integration/reconciliation/scheduler.ts';
 import { snsClientOf } from '../../integration/reconciliation/sns.ts';
+import { isAdminSecret } from '../../integration/rotation/in-process.ts';
 import { asAgent, loginOn, postgresForTests } from '../../integration/rotation/setting.ts';
 import { watchPostgres } from './killer.ts';
 import { matrixOf, type Trial } from './matrix.ts';
@@ -165,6 +166,7 @@ async function revocation(recovery: Recovery, { adopted = false } = {}): Promise
   const deliver = (watch: Watch) =>
     revokeSuperseded(ended, {
       secretsManager: secretsManagerOf(fleet.engine, watch),
+      isAdminSecret,
       bus: watchedBus(events, watch),
       log: { info: () => undefined },
       count: () => undefined,

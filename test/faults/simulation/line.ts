@@ -1,3 +1,4 @@
+import { adminSecretsLike } from '../../../shared/credential/admin-secrets.ts';
 import { SecretValue } from '../../../shared/credential/secret-value.ts';
 import { scramVerifier } from '../../../shared/rotators/postgres/scram.ts';
 import { type AgentInstance, agentOf } from './agents.ts';
@@ -121,6 +122,8 @@ function settingsFor(line: Random): Partial<ModelRole> {
     connectionLimit: 20,
   };
 }
+
+export const isAdminSecret = adminSecretsLike('keyturn/admin/*');
 
 async function adminOf({ admins, engine }: World, host: string): Promise<string> {
   const known = admins.get(host);

@@ -5,7 +5,7 @@ import { OvertakenError } from '../../../shared/rotators/errors.ts';
 import { earlyRequest } from './early-revocation.ts';
 import { isStillWanted, quietMs } from './failing-steps.ts';
 import { nameOf } from './invocation.ts';
-import { type Line, lineOf } from './line.ts';
+import { isAdminSecret, type Line, lineOf } from './line.ts';
 import type { Random } from './random.ts';
 import { logOf, runOf, theirClock } from './runs.ts';
 import { uuidOf } from './substitutes.ts';
@@ -43,6 +43,7 @@ function step(world: World, event: RotationEvent, line: Line): Promise<void> {
       now: theirClock(world),
       pause: time.sleep,
       allowedSecrets: undefined,
+      isAdminSecret,
     }),
   );
 }

@@ -7,7 +7,7 @@ import type { AlertMessage } from '../../../shared/notification/alert.ts';
 import { mirrorDigest } from '../../../shared/vault/digest.ts';
 import { alerted } from './aws-doubles.ts';
 import type { Subscriber } from './deliveries.ts';
-import { type Line, lineOf } from './line.ts';
+import { isAdminSecret, type Line, lineOf } from './line.ts';
 import { logOf, ownClock, runOf, theirClock } from './runs.ts';
 import type { World } from './world.ts';
 
@@ -93,6 +93,7 @@ export function revocation(world: World, event: unknown, line: Line) {
   return revokeSuperseded(event, {
     pause: world.time.sleep,
     secretsManager,
+    isAdminSecret,
     bus,
     log: logOf(world, line),
     count,

@@ -6,6 +6,7 @@ import {
 import { dispatch } from '../../../local/secrets-manager/dispatch.ts';
 import { createEngine, type Engine } from '../../../local/secrets-manager/engine.ts';
 import { SecretsManagerError } from '../../../local/secrets-manager/errors.ts';
+import { adminSecretsLike } from '../../../shared/credential/admin-secrets.ts';
 import type { SecretJson } from '../../../shared/credential/secret-json.ts';
 import type { OutgoingEvent } from '../../../shared/notification/event-bus.ts';
 import { type AwsAnswer, type AwsRequest, answeredBy, operationOf, textOf } from '../aws-in-process.ts';
@@ -35,6 +36,9 @@ export function clientOf(
   return new SecretsManagerClient({ ...answeredBy(answer), maxAttempts });
 }
 
+/** As the deployment has it where its parameter `adminSecrets` isn't given. */
+export const isAdminSecret = adminSecretsLike('keyturn/admin/*');
+
 /** Everything a step of rotate-secret logs or publishes, beside what it does. */
 export function witness(): { said: string[]; parts: Omit<RotateSecretDependencies, 'secretsManager'> } {
   const said: string[] = [];
@@ -48,6 +52,7 @@ export function witness(): { said: string[]; parts: Omit<RotateSecretDependencie
       count: () => undefined,
       pause: async () => undefined,
       allowedSecrets: undefined,
+      isAdminSecret,
     },
   };
 }

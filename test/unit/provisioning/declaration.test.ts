@@ -3,6 +3,21 @@ import { readDeclaration } from '../../../shared/provisioning/declaration.ts';
 import { refuseSharing } from '../../../shared/provisioning/fleet.ts';
 
 describe('a declaration', () => {
+  it.each([
+    ['keyturn/admin/db-AbCdEf', true],
+    ['rds!db-1f2e-AbCdEf', true],
+    ['agents/other/credentials-AbCdEf', false],
+  ])("of a login names an admin's secret, and no agent's: %s: %s", (name, isOne) => {
+    const adminSecretArn = `arn:aws:secretsmanager:eu-central-1:123456789012:secret:${name}`;
+    const declare = () =>
+      readDeclaration({
+        agentId: 'billing',
+        postgres: { adminSecretArn, host: 'db.example', database: 'app' },
+      });
+    if (isOne) expect(declare().postgres).toMatchObject({ adminSecretArn });
+    else expect(declare).toThrow("postgres.adminSecretArn: expected the ARN of an admin's secret");
+  });
+
   it('needs an id alone, and rotates every 30 days with an hour of grace', () => {
     expect(readDeclaration({ agentId: 'billing' })).toMatchObject({
       secret: 'credentials',

@@ -65,6 +65,7 @@ async function pendingFor(ageMs: number) {
         {
           secretsManager: clientOf(engine),
           now: () => new Date(createdAt.getTime() + ageMs),
+          isAdminSecret: () => false,
           pause: async (ms) => {
             pauses.push(ms);
             await inPause();
