@@ -45,17 +45,30 @@ export async function readVersion(
   }).then((answer) => answer && versionOf(answer));
 }
 
-/** The AWSCURRENT versions of several secrets in one call, by ARN. */
+/** Secrets that BatchGetSecretValue takes at once. */
+const mostAtOnce = 20;
+
+/**
+ * The AWSCURRENT versions of several secrets, by ARN: a call for each 20 of them.
+ *
+ * @throws SecretsManagerError where one of them can't be read.
+ */
 export async function readCurrentOf(
   client: SecretsManagerClient,
   secretArns: readonly string[],
 ): Promise<ReadonlyMap<string, SecretVersion>> {
-  const answer = await called('BatchGetSecretValue', () =>
-    client.send(new BatchGetSecretValueCommand({ SecretIdList: [...new Set(secretArns)] })),
-  );
-  const [refused] = answer.Errors ?? [];
-  if (refused) throw new SecretsManagerError('BatchGetSecretValue', refused.ErrorCode ?? 'unknown');
-  return new Map((answer.SecretValues ?? []).map((value) => [value.ARN ?? '', versionOf(value)]));
+  const left = [...new Set(secretArns)];
+  const versions = new Map<string, SecretVersion>();
+  while (left.length > 0) {
+    const SecretIdList = left.splice(0, mostAtOnce);
+    const { SecretValues = [], Errors = [] } = await called('BatchGetSecretValue', () =>
+      client.send(new BatchGetSecretValueCommand({ SecretIdList })),
+    );
+    const [refused] = Errors;
+    if (refused) throw new SecretsManagerError('BatchGetSecretValue', refused.ErrorCode ?? 'unknown');
+    for (const value of SecretValues) versions.set(value.ARN ?? '', versionOf(value));
+  }
+  return versions;
 }
 
 /** Puts the value as AWSPENDING and nothing else. `exists`: another run put another value under the same token first. */
