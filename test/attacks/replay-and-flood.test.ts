@@ -52,7 +52,7 @@ const attacked: Readonly<Record<string, Attacked>> = {
   'announce-rotation': { event: 0, effect: { schedules: 1, events: 1 }, calls: 4 },
   'invalidate-caches': { event: 0, effect: { invalidations: 1 }, calls: 3 },
   'sync-vault-mirror': { event: 0, effect: { mirror: 1 }, calls: 10 },
-  'revoke-superseded': { event: 0, effect: { revoked: 1, events: 1 }, calls: 15 },
+  'revoke-superseded': { event: 0, effect: { revoked: 1, events: 1 }, calls: 16 },
   'alert-rotation-failure': { event: 0, effect: { alerts: 1, kept: 1 }, calls: 5 },
   // Secrets Manager, Vault and the server whose login is refused.
   'check-backend-health': {

@@ -110,6 +110,8 @@ describe('a superseded login', () => {
       SecretId: agent.arn,
       SecretString: secretJson({ other: other.reveal(), one: one.reveal() }).serialize().reveal(),
     });
+    // Versions that were made in one instant have no order.
+    fleet.clock.advance(5_000);
     await fleet.rotate(agent);
     fleet.clock.advance(2 * hourMs);
     const admin = (more: object) =>
