@@ -341,7 +341,7 @@ describe.each([
          WHERE rolcanlogin AND (rolvaliduntil IS NULL OR rolvaliduntil > now())`,
     );
     expect(rows.filter(({ name }) => name === open || name === locked)).toEqual([
-      { name: open, comment: 'keyturn:v1 2026-01-01T00:00:01.001Z' },
+      { name: open, comment: `keyturn:v1 2026-01-01T00:00:01.001Z ${secretMark(secretArn)}` },
     ]);
   });
 
