@@ -5,13 +5,7 @@ import { adoptionEvents } from './adoption-events.ts';
 import { type AwsOptions, awsConfig } from './aws-options.ts';
 import type { SecretCacheOptions } from './cache-options.ts';
 import type { CacheStats, SecretHealth } from './cache-report.ts';
-import {
-  AgentClosedError,
-  SecretDeniedError,
-  SecretMalformedError,
-  SecretNotFoundError,
-  unavailable,
-} from './errors.ts';
+import { AgentClosedError, readFailure } from './errors.ts';
 import { ownInstanceId } from './instance-id.ts';
 import { agentSqs, InvalidationListener, type InvalidationOptions } from './invalidation.ts';
 import { notifyListener } from './listener.ts';
@@ -60,9 +54,6 @@ export interface AgentSecretsOptions
   /** Told of each version: when a pool's first connection with it was made or, where there is no pool, when it was read. */
   readonly onAdopted?: AdoptionListener | undefined;
 }
-
-/** What asking again won't change. */
-const lasting = [SecretNotFoundError, SecretDeniedError, SecretMalformedError];
 
 const CLIENT = { customUserAgent: 'keyturn/agent', requestHandler: PATIENCE };
 
@@ -151,7 +142,7 @@ export class AgentSecrets implements AsyncDisposable {
   async version(secretId: string, which: WhichVersion): Promise<SecretVersion> {
     if (this.#closing) throw closed();
     const version = await this.#source.fetch(secretId, which).catch((error: unknown) => {
-      throw lasting.some((one) => error instanceof one) ? error : unavailable(secretId, error);
+      throw readFailure(secretId, error);
     });
     if (!this.#closing) this.#redactor.glimpse(secretId, version);
     return version;

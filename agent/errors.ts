@@ -39,8 +39,15 @@ export class SecretUnavailableError extends Error {
   override readonly name = 'SecretUnavailableError';
 }
 
-/** A secret that can't be had now, and why; of what isn't an agent's own error only the class, for its message may quote anything. */
-export function unavailable(secretId: string, error: unknown): SecretUnavailableError {
+/** What asking again won't change. */
+const lasting = [SecretNotFoundError, SecretDeniedError, SecretMalformedError];
+
+/**
+ * Why a read failed, as callers are told: that the secret can't be had now, unless asking again won't change it. Of what isn't an
+ * agent's own error only the class is told, for its message may quote anything.
+ */
+export function readFailure(secretId: string, error: unknown): unknown {
+  if (lasting.some((one) => error instanceof one)) return error;
   const why = error instanceof SourceUnreachableError ? error.message : errorClassOf(error);
   return new SecretUnavailableError(`${secretId} can't be had, and nothing held may stand in: ${why}`, {
     cause: error,

@@ -7,11 +7,10 @@ import { type ChangeListener, ChangeListeners } from './change-listeners.ts';
 import { type Clock, steadyClock } from './clock.ts';
 import {
   AgentClosedError,
+  readFailure,
   SecretDeniedError,
-  SecretMalformedError,
   SecretNotFoundError,
   SourceUnreachableError,
-  unavailable,
 } from './errors.ts';
 import { notifyListener } from './listener.ts';
 import { SecretTrack } from './secret-track.ts';
@@ -250,8 +249,7 @@ export class SecretCache implements Disposable {
       this.#stats.servedStale += 1;
       return entry.version;
     }
-    if (error instanceof SecretMalformedError) throw error;
-    throw unavailable(secretId, error);
+    throw readFailure(secretId, error);
   }
 
   #flight(secretId: string): Flight {

@@ -43,8 +43,8 @@ export interface RevokeSupersededDependencies {
 
 /**
  * Makes the target refuse what a rotation superseded. The call is a hint: what is revoked is judged from the labels, and from
- * the version that the target itself says its login holds. A repeat revokes what is revoked, and says so once more. Of several
- * credentials each is tried, and the first failure is thrown once all were: what is revoked is told of when all are.
+ * the version that the target itself says its login holds. A repeat revokes what is revoked, and says so once more. Several
+ * credentials are tried at once, and the first failure is thrown when all were: it is told of when all are revoked.
  */
 export async function revokeSuperseded(
   input: unknown,
@@ -87,18 +87,15 @@ export async function revokeSuperseded(
     },
     earlier: () => readableOf(dependencies, secretArn, [...supersededVersionIds]),
   };
-  const failures: unknown[] = [];
-  let revoked = 0;
-  // A server that is away keeps no login of another one valid.
-  for (const entry of credentialsIn(superseded.value)) {
-    try {
-      if ((await revoke(entry, versions, dependencies)) === 'revoked') revoked += 1;
-    } catch (error) {
-      failures.push(error);
-    }
+  // A server that is away, or hangs until this function's time is over, keeps no login of another one valid.
+  const outcomes = await Promise.allSettled(
+    credentialsIn(superseded.value).map((entry) => revoke(entry, versions, dependencies)),
+  );
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failed) throw failed.reason;
+  if (!outcomes.some((outcome) => outcome.status === 'fulfilled' && outcome.value === 'revoked')) {
+    return ignored('in use');
   }
-  if (failures.length > 0) throw failures[0];
-  if (revoked === 0) return ignored('in use');
   await bus.publish([
     credentialRevoked.of({
       schemaVersion: 1,
